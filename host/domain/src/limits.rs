@@ -1,0 +1,133 @@
+//! Every limit of the gateway: its number, its unit, and what happens at it.
+//!
+//! A limit that an operator may change has a default here and the range that configuration may choose
+//! from; the rest is fixed. Nothing else in the gateway writes such a number down.
+
+use std::time::Duration;
+
+/// Bytes in a KiB and a MiB.
+pub const KIB: u64 = 1024;
+pub const MIB: u64 = 1024 * KIB;
+
+/// A limit that configuration may change, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range<T> {
+    pub default: T,
+    pub min: T,
+    pub max: T,
+}
+
+const fn range<T>(default: T, min: T, max: T) -> Range<T> {
+    Range { default, min, max }
+}
+
+/// A topic's or filter's length in bytes. Longer is refused. MQTT's own limit is 65,535.
+pub const TOPIC_BYTES: usize = 1024;
+/// Levels of a topic or filter. More are refused.
+pub const TOPIC_LEVELS: usize = 32;
+/// A message, as `Message::size` counts it. Larger is refused with `too-large`.
+pub const MESSAGE_BYTES: usize = 256 * KIB as usize;
+/// User properties of one message. More are refused with `quota`.
+pub const USER_PROPERTIES: usize = 32;
+
+/// Handlings that may lead to one message. A message past it is dropped and its circle named.
+pub const HOPS: u32 = 16;
+/// How many of the last hops before [`HOPS`] leave their component's name for naming the circle.
+pub const TRAIL_HOPS: u32 = 10;
+
+/// Components in one configuration. More are refused by `check`.
+pub const COMPONENTS: usize = 512;
+/// Subscriptions, timers, or grants of one kind in one component. More are refused by `check`.
+pub const ENTRIES_PER_COMPONENT: usize = 256;
+/// Length in bytes of a name that configuration gives to something.
+pub const NAME_BYTES: usize = 64;
+/// The configuration file. Larger is not read.
+pub const CONFIG_BYTES: u64 = 4 * MIB;
+/// A component's artifact. Larger is not read.
+pub const ARTIFACT_BYTES: u64 = 128 * MIB;
+
+/// Linear memory and tables of one instance together. Growth past it is refused to the guest.
+pub const MEMORY: Range<u64> = range(32 * MIB, 64 * KIB, 4096 * MIB);
+/// The guest's stack. A deeper one traps.
+pub const STACK: Range<u64> = range(512 * KIB, 64 * KIB, 8 * MIB);
+/// CPU time of one handling. Past it the guest is trapped.
+pub const CPU: Range<Duration> = range(Duration::from_millis(200), Duration::from_millis(1), Duration::from_secs(600));
+/// Waiting and computing of one handling. Past it a blocking host call traps.
+pub const WALL: Range<Duration> = range(Duration::from_secs(5), Duration::from_millis(1), Duration::from_secs(3600));
+/// CPU time and waiting that `start.init` and `state.restore` may take, as a multiple of the handling's own.
+pub const START_FACTOR: u32 = 10;
+
+/// Messages that one handling may publish. More are refused with `quota`.
+pub const PUBLISHES: Range<u64> = range(1024, 1, 100_000);
+/// Bytes that one handling may publish. More are refused with `quota`.
+pub const PUBLISH_BYTES: Range<u64> = range(4 * MIB, KIB, 256 * MIB);
+/// Changes to one-shot timers that one handling may ask for. More are refused with `quota`.
+pub const TIMER_CHANGES: usize = 256;
+/// One-shot timers pending for one component, where granted. More are refused with `quota`.
+pub const TIMERS_PENDING: Range<u64> = range(16, 1, 4096);
+/// A one-shot timer's payload. Larger is refused with `too-large`.
+pub const TIMER_PAYLOAD_BYTES: usize = 4 * KIB as usize;
+/// How far ahead a one-shot timer may be set; a later one is set to this.
+pub const TIMER_AFTER: Duration = Duration::from_secs(366 * 24 * 3600);
+/// A snapshot of an instance's state. A larger one is a fault, and the old instance stays.
+pub const STATE_BYTES: usize = MIB as usize;
+
+/// Lines a second that one component may log, and how many at once. The rest are dropped and counted.
+pub const LOG_LINES_PER_SECOND: Range<u64> = range(50, 1, 10_000);
+pub const LOG_BURST: u64 = 200;
+/// One line of a component's log. The rest of a longer one is cut off, visibly.
+pub const LOG_LINE_BYTES: usize = 2 * KIB as usize;
+/// Lines that `edgewit logs` can look back on. Older ones are forgotten.
+pub const LOG_LINES_KEPT: usize = 2000;
+
+/// Deliveries waiting in one live queue: messages, and bytes. Past either the queue drops by its rule.
+pub const QUEUE_MESSAGES: Range<u64> = range(1024, 1, 1_000_000);
+pub const QUEUE_BYTES: Range<u64> = range(8 * MIB, KIB, 1024 * MIB);
+/// Deliveries that a component handles between two looks at its clock and its orders.
+pub const BATCH: usize = 64;
+
+/// Resources (streams, pollables, files, requests) that one instance may hold. More trap it.
+pub const HANDLES: usize = 512;
+/// Outgoing HTTP requests of one component under way at once. More are refused.
+pub const HTTP_IN_FLIGHT: usize = 8;
+/// Tables, memories and core instances in one component. More keep it from starting.
+pub const CORE_INSTANCES: usize = 64;
+pub const MEMORIES: usize = 8;
+pub const TABLES: usize = 32;
+
+/// Compiling one component, in a child process: its memory, and its time. Past either the child is ended.
+pub const COMPILE_MEMORY: u64 = 3072 * MIB;
+pub const COMPILE_TIME: Duration = Duration::from_secs(120);
+/// Native code of one component. More is refused.
+pub const COMPILED_BYTES: u64 = 512 * MIB;
+
+/// An instance's age, calls and memory before it is recycled by plan; no limit unless configured.
+pub const RECYCLE_AGE: Range<Duration> =
+    range(Duration::from_secs(24 * 3600), Duration::from_secs(1), Duration::from_secs(366 * 24 * 3600));
+pub const RECYCLE_CALLS: Range<u64> = range(1_000_000, 1, u64::MAX);
+
+/// Wait before the first restart; doubled each time, up to the maximum.
+pub const BACKOFF: Range<Duration> =
+    range(Duration::from_millis(200), Duration::from_millis(1), Duration::from_secs(3600));
+pub const BACKOFF_MAX: Range<Duration> =
+    range(Duration::from_secs(60), Duration::from_millis(1), Duration::from_secs(24 * 3600));
+/// Faults in a row after which a component is quarantined.
+pub const QUARANTINE_AFTER: Range<u64> = range(8, 1, 1_000_000);
+/// Time without a fault after which earlier faults are forgotten.
+pub const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// Interval of `health.check`.
+pub const HEALTH_EVERY: Range<Duration> =
+    range(Duration::from_secs(60), Duration::from_millis(100), Duration::from_secs(24 * 3600));
+/// Interval of a timer in the configuration.
+pub const TIMER_EVERY: Range<Duration> =
+    range(Duration::from_secs(60), Duration::from_millis(1), Duration::from_secs(366 * 24 * 3600));
+
+/// Time that handlers under way get to finish at shutdown.
+pub const GRACE: Range<Duration> = range(Duration::from_secs(10), Duration::ZERO, Duration::from_secs(600));
+
+/// One line at the control socket, connections at once, and messages waiting for a slow `edgewit sub`.
+pub const CONTROL_LINE_BYTES: usize = 2 * MIB as usize;
+pub const CONTROL_CONNECTIONS: usize = 32;
+pub const CONTROL_BACKLOG: usize = 1024;
+/// Connections at the metrics port at once.
+pub const METRICS_CONNECTIONS: usize = 8;
