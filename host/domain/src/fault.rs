@@ -30,6 +30,8 @@ pub enum Fault {
     State { reason: String },
     /// The guest called `exit`.
     Exit { code: i32 },
+    /// The gateway ended the handling because the component was told to stop.
+    Interrupted,
     /// The gateway itself failed underneath the guest. Never the guest's fault; still a restart.
     Host { reason: String },
 }
@@ -48,6 +50,7 @@ impl Fault {
             Fault::Health { .. } => "health",
             Fault::State { .. } => "state",
             Fault::Exit { .. } => "exit",
+            Fault::Interrupted => "interrupted",
             Fault::Host { .. } => "host",
         }
     }
@@ -72,6 +75,7 @@ impl fmt::Display for Fault {
             Fault::Health { reason } => write!(f, "is not healthy: {reason}"),
             Fault::State { reason } => write!(f, "could not carry its state over: {reason}"),
             Fault::Exit { code } => write!(f, "called exit({code})"),
+            Fault::Interrupted => f.write_str("was told to stop while it handled something"),
             Fault::Host { reason } => write!(f, "the gateway failed underneath it: {reason}"),
         }
     }
