@@ -1,0 +1,50 @@
+//! Where the SDK meets the gateway: in a component these are the imports of the WIT, anywhere else the in-memory double.
+//!
+//! The only file that knows which of the two it is.
+
+#[cfg(target_family = "wasm")]
+mod inside {
+    use crate::bindings::imports::edgewit::pubsub::publisher;
+    use crate::bindings::imports::edgewit::timer::scheduler;
+    use crate::bindings::imports::wasi::config::store;
+    use crate::bindings::imports::wasi::logging::logging;
+    use crate::log::Level;
+    use crate::message::{Message, PublishError};
+    use crate::timer::TimerError;
+
+    pub fn publish(message: &Message) -> Result<(), PublishError> {
+        publisher::publish(message)
+    }
+
+    pub fn timer_set(name: &str, after_ms: u64, payload: &[u8]) -> Result<(), TimerError> {
+        scheduler::set(name, after_ms, payload)
+    }
+
+    pub fn timer_cancel(name: &str) -> bool {
+        scheduler::cancel(name)
+    }
+
+    pub fn config_get(key: &str) -> Result<Option<String>, String> {
+        store::get(key).map_err(explain)
+    }
+
+    pub fn config_all() -> Result<Vec<(String, String)>, String> {
+        store::get_all().map_err(explain)
+    }
+
+    pub fn log(level: Level, line: &str) {
+        logging::log(level, "", line);
+    }
+
+    fn explain(error: store::Error) -> String {
+        match error {
+            store::Error::Upstream(reason) | store::Error::Io(reason) => reason,
+        }
+    }
+}
+
+#[cfg(target_family = "wasm")]
+pub use inside::*;
+
+#[cfg(not(target_family = "wasm"))]
+pub use crate::testing::double::{config_all, config_get, log, publish, timer_cancel, timer_set};
