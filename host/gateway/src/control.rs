@@ -1,0 +1,5 @@
+//! The control socket.
+
+mod client;
+
+pub use client::{Client, ClientError, Follow};
