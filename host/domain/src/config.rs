@@ -5,10 +5,16 @@
 //! of tables, so that a deployment can patch any of it by path. The reading of each table stands beside its
 //! type; how mistakes are collected and worded stands in `source` and `mistake`.
 
+mod changes;
 mod component;
+mod grants;
 mod mistake;
+mod origin;
+mod scalar;
 mod source;
-mod values;
+mod substitute;
+pub mod values;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,12 +22,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use component::{
-    Component, ComponentLimits, DirGrant, FullRule, GrantTable, HttpGrant, Recycle, Restart, Subscription,
-};
-pub use mistake::{Mistake, Mistakes};
+use toml::de::{DeTable, DeValue};
 
-/// A whole configuration file.
+pub use changes::{Change, Changes};
+pub use component::{Component, ComponentLimits, FullRule, Recycle, Restart, Subscription};
+pub use grants::{DirGrant, GrantTable, HttpGrant};
+pub use mistake::{Mistake, Mistakes};
+use mistake::{Wrong, quoted, wrong};
+use scalar::{file, integer, kind, loopback, path, text};
+use source::{Lines, Table};
+use substitute::Names;
+
+use crate::limits;
+
+/// The version of the file's shape that is read here.
+const SCHEMA: i64 = 1;
+
+/// A whole configuration file. Paths stand as they were written: a relative one starts at the folder of the
+/// configuration file, and whoever opens it goes from there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub gateway: Gateway,
@@ -90,4 +108,116 @@ pub struct Metrics {
 pub struct Http {
     /// A PEM file of certificate authorities, in place of the system's own.
     pub ca: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads a configuration file: all of it, or every mistake in it.
+    pub fn parse(text: &str) -> Result<Config, Mistakes> {
+        let mut mistakes = Vec::new();
+        let config = read(text, &mut mistakes);
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(Mistakes::new(mistakes)),
+        }
+    }
+}
+
+/// Gives `None` only together with a mistake.
+fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Config> {
+    let lines = Lines::of(text);
+    let mut whole = |line, problem: String, cure: &str| {
+        mistakes.push(Mistake { line, path: String::new(), problem, cure: cure.to_owned() });
+    };
+    if text.len() as u64 > limits::CONFIG_BYTES {
+        let most = values::show_size(limits::CONFIG_BYTES);
+        whole(None, format!("larger than {most}"), "move what is not configuration into files of its own");
+        return None;
+    }
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let line = error.span().map(|span| lines.at(span.start));
+            let problem = error.message().lines().collect::<Vec<_>>().join(", ");
+            whole(line, format!("not TOML: {problem}"), "correct the line; what else is wrong shows after that");
+            return None;
+        }
+    };
+    Table::root(&lines, document.get_ref(), mistakes, |t| {
+        let number = t.required("schema", &SCHEMA.to_string(), whole_number).unwrap_or(SCHEMA);
+        if number > SCHEMA {
+            let problem = format!("schema {number} is newer than this version of edgewit knows");
+            t.mistake("schema", problem, format!("install a newer edgewit, or write the file for schema {SCHEMA}"));
+            t.leave_the_rest();
+            return None;
+        }
+        if number < SCHEMA {
+            t.mistake("schema", format!("there is no schema {number}"), format!("write `schema = {SCHEMA}`"));
+        }
+        Config::read(t)
+    })
+}
+
+impl Config {
+    fn read(t: &mut Table) -> Option<Config> {
+        let gateway = t.table("gateway", Gateway::read);
+        t.names.thing = gateway.as_ref().map(|gateway| Arc::clone(&gateway.thing));
+        let log = t.table("log", Log::read);
+        let metrics = t.optional_table("metrics", Metrics::read).flatten();
+        let http = t.table("http", |t| Http { ca: t.optional("ca", file) });
+        let components = t.named("component", limits::COMPONENTS, |t, name| {
+            t.table(name, |t| Component::read(t, name)).map(Arc::new)
+        });
+        Some(Config { gateway: gateway?, log, metrics, http, components })
+    }
+}
+
+impl Gateway {
+    fn read(t: &mut Table) -> Option<Gateway> {
+        let thing = t.required("thing", "\"gw-cellar-7\"", thing);
+        t.names.thing = thing.clone();
+        let data = t.required("data", "\"/var/lib/edgewit\"", path);
+        let control = t.optional("control", path);
+        let profile = t.choice("profile", &[("standard", Profile::Standard), ("small", Profile::Small)]);
+        let grace = t.duration("grace", limits::GRACE);
+        let (thing, data) = (thing?, data?);
+        Some(Gateway { thing, control: control.unwrap_or_else(|| data.join("control.sock")), data, profile, grace })
+    }
+}
+
+impl Log {
+    fn read(t: &mut Table) -> Log {
+        let levels = [
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ];
+        Log {
+            level: t.choice("level", &levels),
+            format: t.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        }
+    }
+}
+
+impl Metrics {
+    fn read(t: &mut Table) -> Option<Metrics> {
+        Some(Metrics { listen: t.required("listen", "\"127.0.0.1:9100\"", loopback)? })
+    }
+}
+
+fn whole_number(value: &DeValue, _: &Names) -> Result<i64, Wrong> {
+    let not_one = || wrong(format!("has to be a whole number, and is {}", kind(value)), "write it without quotes");
+    integer(value).unwrap_or_else(not_one)
+}
+
+/// A name that works as a client id, in topics and in paths, and that AWS IoT accepts for a thing.
+fn thing(value: &DeValue, names: &Names) -> Result<Arc<str>, Wrong> {
+    let thing = text(value, names)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':');
+    if thing.is_empty() || thing.len() > limits::NAME_BYTES || !thing.chars().all(fits) {
+        let cure = format!("use 1 to {} of: letters, digits, `-`, `_`, `:`", limits::NAME_BYTES);
+        return wrong(format!("{} cannot be a thing's name", quoted(thing)), cure);
+    }
+    Ok(Arc::from(thing))
 }

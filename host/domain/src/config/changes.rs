@@ -1,0 +1,107 @@
+//! What a reload has to do: the difference between the configuration that runs and a new one.
+//!
+//! Pure: says what differs and how far each difference reaches, and carries nothing out. Every struct is
+//! taken apart field by field, so that a new key does not compile until someone decided how it changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Component, ComponentLimits, Config, Gateway, Log};
+
+/// The difference between two configurations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub added: Vec<Arc<str>>,
+    pub removed: Vec<Arc<str>>,
+    pub changed: BTreeMap<Arc<str>, Change>,
+    /// Keys of the gateway itself that differ and take effect at once.
+    pub gateway: Vec<&'static str>,
+    /// Keys that differ and take effect only when the gateway starts again.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// How far the change of one component reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The instance goes on; what is around it changes.
+    Adjust,
+    /// The instance was made from what changed, and has to be made again.
+    Replace,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        *self == Changes::default()
+    }
+}
+
+impl Config {
+    /// What it takes to get from this configuration to `new`.
+    pub fn changes(&self, new: &Config) -> Changes {
+        let mut changes = Changes::default();
+        self.gateway_changes(new, &mut changes);
+        for (name, old) in &self.components {
+            match new.components.get(name) {
+                None => changes.removed.push(Arc::clone(name)),
+                Some(new) => changes.changed.extend(old.change(new).map(|change| (Arc::clone(name), change))),
+            }
+        }
+        changes.added = new.components.keys().filter(|name| !self.components.contains_key(*name)).cloned().collect();
+        changes
+    }
+
+    fn gateway_changes(&self, new: &Config, changes: &mut Changes) {
+        let Config { gateway, log, metrics, http, components: _ } = self;
+        let Gateway { thing, data, control, profile, grace } = gateway;
+        let Log { level, format } = log;
+        let at_once = [("gateway.grace", *grace != new.gateway.grace), ("log.level", *level != new.log.level)];
+        let at_start = [
+            ("gateway.thing", *thing != new.gateway.thing),
+            ("gateway.data", *data != new.gateway.data),
+            ("gateway.control", *control != new.gateway.control),
+            ("gateway.profile", *profile != new.gateway.profile),
+            ("log.format", *format != new.log.format),
+            ("metrics.listen", *metrics != new.metrics),
+            ("http.ca", *http != new.http),
+        ];
+        let differing = |keys: &[(&'static str, bool)]| keys.iter().filter(|key| key.1).map(|key| key.0).collect();
+        changes.gateway = differing(&at_once);
+        changes.needs_restart = differing(&at_start);
+    }
+}
+
+impl Component {
+    fn change(&self, new: &Component) -> Option<Change> {
+        let Component {
+            name: _,
+            enabled: _,
+            stateless: _,
+            subscriptions: _,
+            timers: _,
+            recycle: _,
+            restart: _,
+            health_every: _,
+            artifact,
+            config,
+            grants,
+            limits,
+        } = self;
+        let same_instance = *artifact == new.artifact
+            && *config == new.config
+            && *grants == new.grants
+            && limits.same_instance(&new.limits);
+        match (self == new, same_instance) {
+            (true, _) => None,
+            (false, true) => Some(Change::Adjust),
+            (false, false) => Some(Change::Replace),
+        }
+    }
+}
+
+impl ComponentLimits {
+    fn same_instance(&self, new: &ComponentLimits) -> bool {
+        let ComponentLimits { memory, stack, cpu, wall, publishes, publish_bytes, log_lines: _ } = self;
+        (memory, stack, cpu, wall, publishes, publish_bytes)
+            == (&new.memory, &new.stack, &new.cpu, &new.wall, &new.publishes, &new.publish_bytes)
+    }
+}

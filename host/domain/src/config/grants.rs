@@ -1,0 +1,108 @@
+//! `[component.NAME.grant.*]`: what a component may do, and nothing else.
+//!
+//! Only reads and checks the table; whether one publish or request is within it is decided by `grant`.
+//! What no message could ever use is refused here, since an operator who wrote it expected something.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::de::DeValue;
+
+use super::mistake::{Wrong, quoted, wrong};
+use super::origin::{network, origin};
+use super::scalar::{self, kind, path, text};
+use super::source::Table;
+use super::substitute::Names;
+use crate::limits;
+use crate::topic::Filter;
+
+/// `[component.NAME.grant.*]`: what the component may do, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantTable {
+    /// Filters whose topics it may publish to, by name.
+    pub publish: BTreeMap<Arc<str>, Filter>,
+    /// One-shot timers it may have pending.
+    pub timer_pending: Option<u64>,
+    /// Origins it may send HTTP requests to, by name.
+    pub http: BTreeMap<Arc<str>, HttpGrant>,
+    /// Directories it may open; the guest sees each as `/NAME`.
+    pub dir: BTreeMap<Arc<str>, DirGrant>,
+}
+
+/// One origin, and the networks that its name may resolve to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGrant {
+    pub https: bool,
+    /// Lower case; an address literal without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Address and prefix length. Empty: public addresses only, or the literal address itself.
+    pub networks: Vec<(IpAddr, u8)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirGrant {
+    pub path: PathBuf,
+    pub write: bool,
+}
+
+impl GrantTable {
+    pub(super) fn read(t: &mut Table) -> GrantTable {
+        let entries = limits::ENTRIES_PER_COMPONENT;
+        GrantTable {
+            publish: t.named("publish", entries, |t, name| t.optional(name, publish_filter)),
+            timer_pending: t.optional_table("timer", |t| t.count("pending", limits::TIMERS_PENDING)),
+            http: t.named("http", entries, HttpGrant::read),
+            dir: t.named("dir", entries, |t, name| t.table(name, DirGrant::read)),
+        }
+    }
+}
+
+impl HttpGrant {
+    /// Either an origin alone, or a table with the networks that it may be in.
+    fn read(t: &mut Table, name: &str) -> Option<HttpGrant> {
+        match t.ask(name) {
+            Some(DeValue::Table(_)) => t.table(name, |t| {
+                let grant = t.required("origin", "\"https://api.example\"", origin);
+                let networks = t.optional("networks", networks).unwrap_or_default();
+                Some(HttpGrant { networks, ..grant? })
+            }),
+            _ => t.optional(name, origin),
+        }
+    }
+}
+
+impl DirGrant {
+    fn read(t: &mut Table) -> Option<DirGrant> {
+        let path = t.required("path", "\"/var/spool/example\"", path);
+        let write = t.flag("write", false);
+        Some(DirGrant { path: path?, write })
+    }
+}
+
+fn publish_filter(value: &DeValue, names: &Names) -> Result<Filter, Wrong> {
+    let filter = scalar::filter(value, names)?;
+    if reserved(filter.as_str()) {
+        let problem = format!("every topic under {} is published by services only", quoted(filter.as_str()));
+        return wrong(problem, "remove the line, or grant topics of your own");
+    }
+    Ok(filter)
+}
+
+/// Whether services alone publish to every topic that the filter covers.
+fn reserved(filter: &str) -> bool {
+    let levels: Vec<&str> = filter.split('/').collect();
+    matches!(levels.as_slice(), ["$edgewit", ..] | ["$aws", "things", _, "shadow" | "jobs", ..])
+}
+
+fn networks(value: &DeValue, names: &Names) -> Result<Vec<(IpAddr, u8)>, Wrong> {
+    let DeValue::Array(list) = value else {
+        return wrong(
+            format!("has to be an array of networks, and is {}", kind(value)),
+            "write networks = [\"10.0.0.0/8\"]",
+        );
+    };
+    list.iter().map(|entry| network(text(entry.get_ref(), names)?)).collect()
+}
