@@ -1,0 +1,134 @@
+//! `wasi:http/outgoing-handler`: requests to granted origins, and to nothing else.
+//!
+//! The origin is checked before a name is resolved, and every address that it resolves to is checked again before a
+//! connection is made, so that a granted name cannot be turned into a way to the inside of the network.
+//! A request is not an effect: it happens once for each attempt at the handling.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use edgewit_domain::config::HttpGrant;
+use edgewit_domain::limits;
+use http::uri::Scheme;
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::bindings::wasi::logging::logging::Level;
+use crate::capability::logging::Log;
+use crate::guest::Profile;
+use crate::services::{AddressCheck, Fetch, FetchError, FetchRequest};
+
+/// The origins that one instance may talk to.
+pub(crate) struct Origins {
+    profile: Arc<Profile>,
+    fetch: Arc<dyn Fetch>,
+    log: Log,
+    in_flight: Arc<AtomicUsize>,
+}
+
+type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Response = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Connection), Error>> + Send>;
+
+impl Origins {
+    pub fn new(profile: Arc<Profile>, fetch: Arc<dyn Fetch>, log: Log) -> Self {
+        Origins { profile, fetch, log, in_flight: Arc::default() }
+    }
+
+    fn granted(&self, request: &http::Request<WasiBody>) -> Result<(HttpGrant, bool, String, u16), Error> {
+        let https = request.uri().scheme() != Some(&Scheme::HTTP);
+        let authority = request.uri().authority().ok_or(Error::HttpRequestUriInvalid)?;
+        let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        match self.profile.grants.http(https, &host, port) {
+            Ok(grant) => Ok((grant.clone(), https, host, port)),
+            Err(denied) => {
+                self.log.line(Level::Warn, "http", &denied.to_string());
+                Err(Error::HttpRequestDenied)
+            }
+        }
+    }
+
+    fn address_check(&self, grant: HttpGrant) -> AddressCheck {
+        let (profile, log) = (self.profile.clone(), self.log.clone());
+        Arc::new(move |address| {
+            profile.grants.http_address(&grant, address).map_err(|denied| {
+                let reason = denied.to_string();
+                log.line(Level::Warn, "http", &reason);
+                reason
+            })
+        })
+    }
+}
+
+impl WasiHttpHooks for Origins {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        64 * limits::KIB as usize
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Connection,
+    ) -> Response {
+        let (grant, https, host, port) = match self.granted(&request) {
+            Ok(granted) => granted,
+            Err(error) => return Box::new(async { Err(error) }),
+        };
+        let Some(place) = Place::take(&self.in_flight) else {
+            return Box::new(async { Err(Error::ConnectionLimitReached) });
+        };
+        let timeout = |chosen: Option<Duration>| chosen.unwrap_or(self.profile.limits.wall);
+        let sent = self.fetch.fetch(FetchRequest {
+            request: request.map(|body| body.map_err(|error| error.to_string().into()).boxed_unsync()),
+            https,
+            host,
+            port,
+            check: self.address_check(grant),
+            connect_timeout: timeout(options.and_then(|options| options.connect_timeout)),
+            first_byte_timeout: timeout(options.and_then(|options| options.first_byte_timeout)),
+            between_bytes_timeout: timeout(options.and_then(|options| options.between_bytes_timeout)),
+        });
+        Box::new(async move {
+            let answer = sent.await.map_err(guest_error)?;
+            let connection = answer.connection;
+            let driven: Connection = Box::new(async move {
+                connection.await;
+                drop(place);
+                Ok(())
+            });
+            let response = answer.response.map(|body| body.map_err(Error::Hyper).boxed_unsync());
+            Ok((response, driven))
+        })
+    }
+}
+
+fn guest_error(error: FetchError) -> Error {
+    match error {
+        FetchError::Resolve => Error::DnsError { rcode: None, info_code: None },
+        FetchError::AddressRefused(_) => Error::DestinationIpProhibited,
+        FetchError::Connect => Error::ConnectionRefused,
+        FetchError::Timeout => Error::ConnectionTimeout,
+        FetchError::Certificate => Error::TlsCertificateError,
+        FetchError::Protocol => Error::HttpProtocolError,
+    }
+}
+
+/// One of the few requests that a component may have under way.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(in_flight: &Arc<AtomicUsize>) -> Option<Self> {
+        let taken = in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < limits::HTTP_IN_FLIGHT).then_some(count + 1)
+        });
+        taken.is_ok().then(|| Place(in_flight.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

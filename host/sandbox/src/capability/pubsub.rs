@@ -1,0 +1,64 @@
+//! `edgewit:pubsub/publisher`: publishing, as an effect of the handling that asks for it.
+//!
+//! A message is parsed, measured and checked against the instance's own grants here; what passes is a
+//! message that the hub can take as it is. Nothing is published before the handling returns well.
+
+use edgewit_domain::limits;
+use edgewit_domain::message::{Message, PayloadFormat, Qos};
+use edgewit_domain::topic::Topic;
+use wasmtime::Result;
+
+use crate::bindings::edgewit::pubsub::{publisher, types};
+use crate::guest::Guest;
+
+impl types::Host for Guest {}
+
+impl publisher::Host for Guest {
+    fn publish(&mut self, message: types::MessageResult) -> Result<Result<(), types::PublishError>> {
+        Ok(self.publish_message(message))
+    }
+}
+
+impl Guest {
+    fn publish_message(&mut self, message: types::MessageResult) -> Result<(), types::PublishError> {
+        let message = parse(message)?;
+        self.profile.grants.publish(&message.topic).map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
+        self.effects.publish(message).map_err(types::PublishError::Quota)
+    }
+}
+
+fn parse(message: types::MessageResult) -> Result<Message, types::PublishError> {
+    if let Some(topic) = &message.response_topic {
+        parse_topic(topic.as_str())?;
+    }
+    if message.user_properties.len() > limits::USER_PROPERTIES {
+        let reason = format!("a message has at most {} user properties", limits::USER_PROPERTIES);
+        return Err(types::PublishError::Quota(reason));
+    }
+    let message = Message {
+        topic: parse_topic(message.topic)?,
+        payload: message.payload,
+        qos: match message.qos {
+            types::Qos::AtMostOnce => Qos::AtMostOnce,
+            types::Qos::AtLeastOnce => Qos::AtLeastOnce,
+        },
+        retain: message.retain,
+        expiry: message.expiry,
+        payload_format: match message.payload_format {
+            types::PayloadFormat::Bytes => PayloadFormat::Bytes,
+            types::PayloadFormat::Text => PayloadFormat::Text,
+        },
+        content_type: message.content_type,
+        response_topic: message.response_topic,
+        correlation_data: message.correlation_data,
+        user_properties: message.user_properties,
+    };
+    if message.size() > limits::MESSAGE_BYTES {
+        return Err(types::PublishError::TooLarge(limits::MESSAGE_BYTES as u32));
+    }
+    Ok(message)
+}
+
+fn parse_topic(topic: impl Into<String>) -> Result<Topic, types::PublishError> {
+    Topic::parse(topic).map_err(|error| types::PublishError::InvalidTopic(error.to_string()))
+}

@@ -1,0 +1,63 @@
+//! `edgewit:timer/scheduler`: one-shot timers, as effects of the handling that asks for them.
+//!
+//! A handling sees its own changes: what it has set it can cancel. Nothing is scheduled before it returns well.
+
+use std::time::Duration;
+
+use edgewit_domain::handling::TimerChange;
+use edgewit_domain::limits;
+use wasmtime::Result;
+
+use crate::bindings::edgewit::timer::{scheduler, types};
+use crate::guest::Guest;
+
+impl types::Host for Guest {}
+
+impl scheduler::Host for Guest {
+    fn set(&mut self, name: String, after_ms: u64, payload: Vec<u8>) -> Result<Result<(), types::TimerError>> {
+        Ok(self.set_timer(name, after_ms, payload))
+    }
+
+    fn cancel(&mut self, name: String) -> Result<bool> {
+        if !self.timer_is_pending(&name) {
+            return Ok(false);
+        }
+        Ok(self.effects.change_timer(TimerChange::Cancel { name }).is_ok())
+    }
+}
+
+impl Guest {
+    fn set_timer(&mut self, name: String, after_ms: u64, payload: Vec<u8>) -> Result<(), types::TimerError> {
+        if name.is_empty() || name.len() > limits::NAME_BYTES {
+            let reason = format!("a timer's name has 1 to {} bytes, this one {}", limits::NAME_BYTES, name.len());
+            return Err(types::TimerError::InvalidName(reason));
+        }
+        if payload.len() > limits::TIMER_PAYLOAD_BYTES {
+            return Err(types::TimerError::TooLarge(limits::TIMER_PAYLOAD_BYTES as u32));
+        }
+        let allowed = self.profile.grants.timer_pending().map_err(|denied| quota(denied.to_string()))?;
+        let (declared, pending) = {
+            let timers = self.services.timers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            (timers.is_declared(&name), timers.pending_names())
+        };
+        if declared {
+            let reason = format!("\"{name}\" is a timer of the configuration; choose another name");
+            return Err(types::TimerError::InvalidName(reason));
+        }
+        let pending = self.effects.pending_after(pending);
+        if !pending.contains(&name) && pending.len() as u64 >= allowed {
+            return Err(quota(format!("{allowed} timers are pending, and grant.timer.pending allows no more")));
+        }
+        let after = Duration::from_millis(after_ms).min(limits::TIMER_AFTER);
+        self.effects.change_timer(TimerChange::Set { name, after, payload }).map_err(quota)
+    }
+
+    fn timer_is_pending(&self, name: &str) -> bool {
+        let timers = self.services.timers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.effects.pending_after(timers.pending_names()).contains(name)
+    }
+}
+
+fn quota(reason: String) -> types::TimerError {
+    types::TimerError::Quota(reason)
+}

@@ -1,0 +1,115 @@
+//! What an instance may hold: its linear memories and tables together, however many modules it is made of.
+//!
+//! wasmtime's own limiter counts each memory by itself, which lets a component of four modules hold four limits.
+
+use wasmtime::{ResourceLimiter, Result};
+
+use edgewit_domain::limits;
+
+/// Bytes that the host keeps for one element of a table.
+const ELEMENT_BYTES: usize = size_of::<usize>();
+
+pub(crate) struct MemoryLimit {
+    limit: u64,
+    used: u64,
+    /// What the growth that was permitted last would add, in case it fails after all.
+    growing: u64,
+    /// Whether a growth was refused since [`MemoryLimit::begin`]: the likely cause of a trap that follows.
+    pub refused: bool,
+}
+
+impl MemoryLimit {
+    pub fn new(limit: u64) -> Self {
+        MemoryLimit { limit, used: 0, growing: 0, refused: false }
+    }
+
+    pub fn begin(&mut self) {
+        self.refused = false;
+    }
+
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    fn grow(&mut self, current: usize, desired: usize, unit: usize) -> bool {
+        let growth = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
+        let wanted = self.used.saturating_add(growth);
+        if wanted > self.limit {
+            self.refused = true;
+            return false;
+        }
+        self.used = wanted;
+        self.growing = growth;
+        true
+    }
+
+    fn undo(&mut self) {
+        self.used -= self.growing;
+        self.growing = 0;
+        self.refused = true;
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(current, desired, 1))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
+        self.undo();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(current, desired, ELEMENT_BYTES))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
+        self.undo();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        limits::CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        limits::TABLES
+    }
+
+    fn memories(&self) -> usize {
+        limits::MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three memories and a table share one limit: each growth (current, desired, unit) and whether it is permitted.
+    #[test]
+    fn the_limit_is_the_instance_s_not_the_memory_s() {
+        let mut limit = MemoryLimit::new(300);
+        for (current, desired, unit, expected) in
+            [(0, 100, 1, true), (0, 100, 1, true), (100, 150, 1, true), (0, 7, 8, false), (0, 6, 8, true), (0, 3, 1, false)]
+        {
+            assert_eq!(limit.grow(current, desired, unit), expected, "{current} → {desired} × {unit}");
+        }
+        assert_eq!(limit.used(), 298);
+        assert!(limit.refused);
+    }
+
+    #[test]
+    fn a_growth_that_fails_is_given_back() {
+        let mut limit = MemoryLimit::new(100);
+        assert!(limit.grow(0, 100, 1));
+        limit.undo();
+        assert!(limit.grow(0, 100, 1));
+    }
+}

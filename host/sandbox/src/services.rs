@@ -1,0 +1,128 @@
+//! What an instance needs from outside, as traits and handles that the gateway provides.
+//!
+//! Nothing in here is a policy: what a component may do stands in its grants, and is checked before any
+//! of these is asked.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cap_std::fs::Dir;
+use edgewit_domain::message::WallTime;
+use edgewit_domain::timer::Timers;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Bytes, Incoming};
+use tokio::sync::watch;
+
+/// Everything that one instance is given. Cheap to clone; made anew for each component, not for each instance.
+#[derive(Clone)]
+pub struct Services {
+    /// Where timers and sockets of WASI live; the guest's thread enters it.
+    pub io: tokio::runtime::Handle,
+    pub fetch: Arc<dyn Fetch>,
+    pub wall_clock: fn() -> WallTime,
+    /// The component's timers: read by the guest's `cancel`, changed only by who commits its effects.
+    pub timers: Arc<Mutex<Timers>>,
+    /// One opened directory for each grant, by the grant's name.
+    pub dirs: BTreeMap<Arc<str>, Arc<Dir>>,
+    pub interrupter: Interrupter,
+    pub log_dropped: LogCounter,
+}
+
+/// Ends what an instance is doing, from another thread: a blocking call at once, a computation within a tick or two.
+#[derive(Clone, Debug)]
+pub struct Interrupter(Arc<watch::Sender<bool>>);
+
+impl Interrupter {
+    pub fn new() -> Self {
+        Interrupter(Arc::new(watch::Sender::new(false)))
+    }
+
+    pub fn interrupt(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Lets the next instance run.
+    pub fn reset(&self) {
+        self.0.send_replace(false);
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when [`Interrupter::interrupt`] has been called.
+    pub(crate) async fn interrupted(&self) {
+        let mut receiver = self.0.subscribe();
+        if receiver.wait_for(|interrupted| *interrupted).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Default for Interrupter {
+    fn default() -> Self {
+        Interrupter::new()
+    }
+}
+
+/// Lines of a component's log that were dropped because it logged too fast.
+#[derive(Clone, Debug, Default)]
+pub struct LogCounter(Arc<AtomicU64>);
+
+impl LogCounter {
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends outgoing HTTP requests.
+pub trait Fetch: Send + Sync {
+    fn fetch(&self, request: FetchRequest) -> Pin<Box<dyn Future<Output = Result<FetchResponse, FetchError>> + Send>>;
+}
+
+/// Whether an address that a name resolved to may be connected to; the text says why not.
+pub type AddressCheck = Arc<dyn Fn(IpAddr) -> Result<(), String> + Send + Sync>;
+
+/// A request whose origin was granted.
+pub struct FetchRequest {
+    pub request: http::Request<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>,
+    pub https: bool,
+    pub host: String,
+    pub port: u16,
+    pub check: AddressCheck,
+    pub connect_timeout: Duration,
+    pub first_byte_timeout: Duration,
+    pub between_bytes_timeout: Duration,
+}
+
+/// An answer whose body is still to come, and the connection to be driven until it has.
+pub struct FetchResponse {
+    pub response: http::Response<Incoming>,
+    pub connection: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Why there is no answer, in the words that a guest can be told.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the name does not resolve")]
+    Resolve,
+    #[error("{0}")]
+    AddressRefused(String),
+    #[error("the connection was refused or broke")]
+    Connect,
+    #[error("nobody answered in time")]
+    Timeout,
+    #[error("the certificate is not one to trust")]
+    Certificate,
+    #[error("the two sides do not speak the same protocol")]
+    Protocol,
+}
