@@ -34,6 +34,8 @@ pub const USER_PROPERTIES: usize = 32;
 pub const HOPS: u32 = 16;
 /// How many of the last hops before [`HOPS`] leave their component's name for naming the circle.
 pub const TRAIL_HOPS: u32 = 10;
+/// Pairs of grant and subscription that `check` compares to find possible circles. The rest are not compared.
+pub const CIRCLE_COMPARISONS: u64 = 10_000_000;
 
 /// Components in one configuration. More are refused by `check`.
 pub const COMPONENTS: usize = 512;

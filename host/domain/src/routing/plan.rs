@@ -1,0 +1,59 @@
+//! The plan of one message: its readers, or the circle that it runs in.
+
+use smallvec::SmallVec;
+
+use super::{Circle, ReaderId, RoutingTable};
+use crate::limits::HOPS;
+use crate::message::{Envelope, Origin};
+
+/// Each reader once, in an order that depends on the table alone.
+pub type Readers = SmallVec<[ReaderId; 8]>;
+
+/// What is to become of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// It goes to these.
+    Readers(Readers),
+    /// It goes nowhere: too many handlings led to it.
+    Circle(Circle),
+}
+
+/// A route as the trie holds it. The order is what planning needs: each owner's readers together, the lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    pub owner: Option<u32>,
+    pub reader: ReaderId,
+    pub own: bool,
+}
+
+impl Member {
+    /// Members of the same group get a message once.
+    fn group(&self) -> Result<u32, ReaderId> {
+        self.owner.ok_or(self.reader)
+    }
+}
+
+impl RoutingTable {
+    /// Decides who gets a message. Of each owner it is the reader with the lowest number.
+    pub fn plan(&self, envelope: &Envelope) -> Plan {
+        if envelope.hops > HOPS {
+            return Plan::Circle(Circle::of(envelope));
+        }
+        let publisher = match &envelope.origin {
+            Origin::Component(name) => self.number_of(name),
+            _ => None,
+        };
+        let hears = |member: &Member| member.own || publisher.is_none() || member.owner != publisher;
+        let mut lists = 0;
+        let mut members: SmallVec<[Member; 8]> = SmallVec::new();
+        self.trie.visit(&envelope.message.topic, |list| {
+            lists += 1;
+            members.extend(list.iter().copied().filter(hears));
+        });
+        if lists > 1 {
+            members.sort();
+        }
+        members.dedup_by_key(|member| member.group());
+        Plan::Readers(members.into_iter().map(|member| member.reader).collect())
+    }
+}
