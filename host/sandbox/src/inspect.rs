@@ -254,7 +254,12 @@ impl Reader {
     }
 }
 
-fn push(list: &mut Vec<Extern>, what: &'static str, name: &str, kind: ComponentExternalKind) -> Result<(), InspectError> {
+fn push(
+    list: &mut Vec<Extern>,
+    what: &'static str,
+    name: &str,
+    kind: ComponentExternalKind,
+) -> Result<(), InspectError> {
     if list.len() >= NAMES {
         return Err(InspectError::TooMuch { what, limit: NAMES });
     }

@@ -40,13 +40,10 @@ pub struct Running<'a> {
 impl Ticker {
     pub(super) fn start(engine: wasmtime::Engine) -> io::Result<Ticker> {
         let state = Arc::new(State::default());
-        let thread = thread::Builder::new()
-            .name("edgewit-epoch".into())
-            .stack_size(64 * 1024)
-            .spawn({
-                let state = state.clone();
-                move || tick(&engine, &state)
-            })?;
+        let thread = thread::Builder::new().name("edgewit-epoch".into()).stack_size(64 * 1024).spawn({
+            let state = state.clone();
+            move || tick(&engine, &state)
+        })?;
         Ok(Ticker { state, thread: Some(thread) })
     }
 

@@ -1,0 +1,89 @@
+//! Compiling in a child process of the same binary: `edgewit worker compile`.
+//!
+//! A compiler fed with hostile bytes can take any amount of memory and time, and a mistake in it is a way out of
+//! the sandbox. So it never runs inside the gateway. The child limits its own memory, CPU time and file
+//! descriptors and closes the file system and the network to itself *before* it reads the first byte of the
+//! component, and it ends with its parent. The gateway trusts nothing that comes back except by length: whatever
+//! the child writes is at worst wrong code, and the child had nothing but the component to get it from.
+//!
+//! `parent` starts and bounds the child, `child` is what runs in it, `confine` its limits, `frame` what passes
+//! between them.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use edgewit_domain::limits;
+
+mod child;
+mod confine;
+mod frame;
+mod parent;
+
+pub use child::main;
+pub(crate) use parent::compile;
+
+/// How the child is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerCommand {
+    pub program: PathBuf,
+    pub args: Vec<OsString>,
+}
+
+impl WorkerCommand {
+    /// This very binary, even if its file has been replaced since: the child must be built with the same
+    /// wasmtime.
+    pub fn this_binary() -> WorkerCommand {
+        WorkerCommand { program: "/proc/self/exe".into(), args: vec!["worker".into(), "compile".into()] }
+    }
+}
+
+/// What one compile may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Address space of the child, in bytes.
+    pub memory: u64,
+    pub time: Duration,
+    /// Native code that comes back, in bytes.
+    pub output: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> CompileLimits {
+        CompileLimits { memory: limits::COMPILE_MEMORY, time: limits::COMPILE_TIME, output: limits::COMPILED_BYTES }
+    }
+}
+
+/// How far the kernel let the child shut itself in. Its limits and its want of file descriptors hold in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confinement {
+    /// No Landlock in this kernel.
+    None,
+    /// An older Landlock: the file system is closed, the network may not be.
+    Partial,
+    Full,
+}
+
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) confinement: Confinement,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerError {
+    #[error("it could not be started: {0}")]
+    Start(#[source] io::Error),
+    #[error("{reason}")]
+    Refused { reason: String },
+    #[error("it took longer than {limit:?}")]
+    Time { limit: Duration },
+    #[error("it needed more than {limit} bytes of memory")]
+    Memory { limit: u64 },
+    #[error("its result is larger than {limit} bytes")]
+    Output { limit: u64 },
+    #[error("it ended early ({status}){}{words}", if words.is_empty() { "" } else { ": " })]
+    Died { status: String, words: String },
+    #[error("its result could not be written: {0}")]
+    Sink(#[source] io::Error),
+}
