@@ -12,7 +12,7 @@ use toml::de::DeValue;
 
 use super::mistake::{Wrong, quoted, wrong};
 use super::origin::{network, origin};
-use super::scalar::{self, kind, path, text};
+use super::scalar::{self, path, text};
 use super::source::Table;
 use super::substitute::Names;
 use crate::limits;
@@ -66,7 +66,7 @@ impl HttpGrant {
         match t.ask(name) {
             Some(DeValue::Table(_)) => t.table(name, |t| {
                 let grant = t.required("origin", "\"https://api.example\"", origin);
-                let networks = t.optional("networks", networks).unwrap_or_default();
+                let networks = t.list("networks", "\"10.0.0.0/8\"", |value, names| network(text(value, names)?));
                 Some(HttpGrant { networks, ..grant? })
             }),
             _ => t.optional(name, origin),
@@ -84,25 +84,9 @@ impl DirGrant {
 
 fn publish_filter(value: &DeValue, names: &Names) -> Result<Filter, Wrong> {
     let filter = scalar::filter(value, names)?;
-    if reserved(filter.as_str()) {
-        let problem = format!("every topic under {} is published by services only", quoted(filter.as_str()));
-        return wrong(problem, "remove the line, or grant topics of your own");
+    if filter.is_reserved() {
+        let problem = format!("every topic of {} is published by services only", quoted(filter.as_str()));
+        return wrong(problem, "remove the line, or grant other topics");
     }
     Ok(filter)
-}
-
-/// Whether services alone publish to every topic that the filter covers.
-fn reserved(filter: &str) -> bool {
-    let levels: Vec<&str> = filter.split('/').collect();
-    matches!(levels.as_slice(), ["$edgewit", ..] | ["$aws", "things", _, "shadow" | "jobs", ..])
-}
-
-fn networks(value: &DeValue, names: &Names) -> Result<Vec<(IpAddr, u8)>, Wrong> {
-    let DeValue::Array(list) = value else {
-        return wrong(
-            format!("has to be an array of networks, and is {}", kind(value)),
-            "write networks = [\"10.0.0.0/8\"]",
-        );
-    };
-    list.iter().map(|entry| network(text(entry.get_ref(), names)?)).collect()
 }

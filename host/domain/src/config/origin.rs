@@ -15,10 +15,11 @@ use super::substitute::Names;
 /// Reads `http://` or `https://`, a host, and perhaps a port.
 pub(super) fn origin(value: &DeValue, names: &Names) -> Result<HttpGrant, Wrong> {
     let given = text(value, names)?;
-    let refuse = |why: &str| {
-        let cure = "write a scheme, a host and perhaps a port, and no path: \"https://api.example:8443\"";
-        wrong(format!("{} is no origin: {why}", quoted(given)), cure)
-    };
+    let cure = "write a scheme, a host and perhaps a port, and no path: \"https://api.example:8443\"";
+    if given.contains('@') {
+        return wrong("an origin holds no user and password (and this is not shown)", cure);
+    }
+    let refuse = |why: &str| wrong(format!("{} is no origin: {why}", quoted(given)), cure);
     let lower = given.to_ascii_lowercase();
     let (https, rest) = match (lower.strip_prefix("https://"), lower.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
@@ -26,7 +27,7 @@ pub(super) fn origin(value: &DeValue, names: &Names) -> Result<HttpGrant, Wrong>
         _ => return refuse("it starts with neither https:// nor http://"),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains(['/', '?', '#', '@']) {
+    if rest.contains(['/', '?', '#']) {
         return refuse("it has more than a host and a port");
     }
     let (host, port) = match rest.rsplit_once(':') {

@@ -12,7 +12,7 @@ use toml::de::DeValue;
 use super::mistake::{Wrong, did_you_mean, quoted, wrong};
 use super::source::Table;
 use super::substitute::Names;
-use super::values::{parse_duration, parse_size, show_duration, show_size};
+use super::values::{ValueError, parse_duration, parse_size, show_duration, show_size};
 use crate::limits::Range;
 use crate::topic::Filter;
 
@@ -45,7 +45,8 @@ pub(super) fn kind(value: &DeValue) -> &'static str {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(true) => "`true`",
+        DeValue::Boolean(false) => "`false`",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
@@ -55,7 +56,7 @@ pub(super) fn kind(value: &DeValue) -> &'static str {
 pub(super) fn text<'a>(value: &'a DeValue, _: &Names) -> Result<&'a str, Wrong> {
     match value {
         DeValue::String(text) => Ok(text),
-        other => wrong(format!("has to be a string, and is {}", kind(other)), "write it in quotes"),
+        other => wrong(format!("has to be a string, and is {}", kind(other)), "write a string, in quotes"),
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) fn count(range: Range<u64>) -> impl FnOnce(&DeValue, &Names) -> Resul
         };
         match u64::try_from(integer?) {
             Ok(count) => within(count, range, |count| count.to_string()),
-            Err(_) => wrong("a number below zero counts nothing", format!("write a number such as {}", range.default)),
+            Err(_) => wrong("a count cannot be below zero", "write it without the `-`"),
         }
     }
 }
@@ -97,6 +98,7 @@ pub(super) fn duration(range: Range<Duration>) -> impl FnOnce(&DeValue, &Names) 
         };
         match parse_duration(text) {
             Ok(duration) => within(duration, range, show_duration),
+            Err(ValueError::TooLarge) => too_large(quoted(text), range, show_duration),
             Err(error) => wrong(format!("{} is no duration", quoted(text)), error.to_string()),
         }
     }
@@ -106,10 +108,11 @@ pub(super) fn size(range: Range<u64>) -> impl FnOnce(&DeValue, &Names) -> Result
     move |value, _| {
         let size = match (value, integer(value)) {
             (_, Some(integer)) => {
-                u64::try_from(integer?).or_else(|_| wrong("below zero", "write a size above zero"))?
+                u64::try_from(integer?).or_else(|_| wrong("a size cannot be below zero", "write it without the `-`"))?
             }
             (DeValue::String(text), _) => match parse_size(text) {
                 Ok(size) => size,
+                Err(ValueError::TooLarge) => return too_large(quoted(text), range, show_size),
                 Err(error) => return wrong(format!("{} is no size", quoted(text)), error.to_string()),
             },
             (other, _) => {
@@ -140,8 +143,11 @@ pub(super) fn substituted(value: &DeValue, names: &Names) -> Result<String, Wron
 
 pub(super) fn filter(value: &DeValue, names: &Names) -> Result<Filter, Wrong> {
     let text = substituted(value, names)?;
-    let cure = "write a filter such as \"sensors/+/temperature\" or \"alerts/#\"";
-    Filter::parse(text.as_str()).or_else(|error| wrong(format!("{} is no filter: {error}", quoted(&text)), cure))
+    Filter::parse(text.as_str()).or_else(|error| {
+        let told = error.to_string();
+        let (problem, cure) = told.split_once("; ").unwrap_or((&told, "write a filter such as \"alerts/#\""));
+        wrong(format!("{} is no filter: {problem}", quoted(&text)), cure)
+    })
 }
 
 /// A path as it is written: a relative one starts at the folder of the configuration file.
@@ -156,9 +162,10 @@ pub(super) fn path(value: &DeValue, names: &Names) -> Result<PathBuf, Wrong> {
 /// A reference to a file that holds the value, since nothing secret belongs into a configuration.
 pub(super) fn file(value: &DeValue, names: &Names) -> Result<PathBuf, Wrong> {
     let text = substituted(value, names)?;
+    let cure = "put the value into a file, and write \"file:\" and its path here";
     match text.strip_prefix("file:") {
         Some(path) if !path.is_empty() && !path.contains('\0') => Ok(PathBuf::from(path)),
-        _ => wrong(format!("{} is no reference", quoted(&text)), "put it into a file and write \"file:PATH\""),
+        _ => wrong("a value that is no reference to a file (and is not shown, for it may be secret)", cure),
     }
 }
 
@@ -176,12 +183,19 @@ pub(super) fn loopback(value: &DeValue, names: &Names) -> Result<SocketAddr, Wro
 }
 
 fn within<T: Copy + PartialOrd>(value: T, range: Range<T>, show: impl Fn(T) -> String) -> Result<T, Wrong> {
-    let cure = || format!("choose from {} to {}", show(range.min), show(range.max));
     if value < range.min {
-        return wrong(format!("{} is too small", show(value)), cure());
+        return wrong(format!("{} is too small", show(value)), ends(range, show));
     }
     if value > range.max {
-        return wrong(format!("{} is too large", show(value)), cure());
+        return too_large(show(value), range, show);
     }
     Ok(value)
+}
+
+fn too_large<T, U>(value: String, range: Range<U>, show: impl Fn(U) -> String) -> Result<T, Wrong> {
+    wrong(format!("{value} is too large"), ends(range, show))
+}
+
+fn ends<T>(range: Range<T>, show: impl Fn(T) -> String) -> String {
+    format!("choose from {} to {}", show(range.min), show(range.max))
 }

@@ -34,6 +34,8 @@ pub(super) struct Table<'a> {
     lines: &'a Lines,
     mistakes: &'a mut Vec<Mistake>,
     entries: Option<&'a DeTable<'a>>,
+    /// Something else stands where the table should, which is a mistake noted already.
+    mistaken: bool,
     path: String,
     line: Option<usize>,
     asked: BTreeSet<String>,
@@ -50,7 +52,16 @@ impl<'a> Table<'a> {
     ) -> T {
         let path = String::new();
         let names = Names::default();
-        let root = Table { lines, mistakes, entries: Some(entries), path, line: None, asked: BTreeSet::new(), names };
+        let root = Table {
+            lines,
+            mistakes,
+            entries: Some(entries),
+            mistaken: false,
+            path,
+            line: None,
+            asked: BTreeSet::new(),
+            names,
+        };
         root.read(read)
     }
 
@@ -73,19 +84,56 @@ impl<'a> Table<'a> {
         example: &str,
         parse: impl FnOnce(&DeValue, &Names) -> Result<T, Wrong>,
     ) -> Option<T> {
-        if self.ask(key).is_none() {
+        if self.ask(key).is_none() && !self.mistaken {
             let place = if self.path.is_empty() { "at the top".into() } else { format!("under [{}]", self.path) };
             self.mistake(key, "required, and missing", format!("add `{key} = {example}` {place}"));
         }
         self.optional(key, parse)
     }
 
+    /// The values of an array, each parsed; nothing where the key is absent.
+    pub fn list<T>(
+        &mut self,
+        key: &str,
+        example: &str,
+        parse: impl Fn(&DeValue, &Names) -> Result<T, Wrong>,
+    ) -> Vec<T> {
+        let list = match self.ask(key) {
+            None => return Vec::new(),
+            Some(DeValue::Array(list)) => list,
+            Some(other) => {
+                let problem = format!("has to be an array, and is {}", kind(other));
+                self.mistake(key, problem, format!("write `{key} = [{example}]`"));
+                return Vec::new();
+            }
+        };
+        let mut found = Vec::new();
+        for entry in list.iter() {
+            match parse(entry.get_ref(), &self.names) {
+                Ok(value) => found.push(value),
+                Err(Wrong { problem, cure }) => {
+                    let line = Some(self.lines.at(entry.span().start));
+                    self.mistakes.push(Mistake { line, path: self.path_to(key), problem, cure });
+                }
+            }
+        }
+        found
+    }
+
     /// The table below a key, read by `read` even if it is absent, so that its defaults stand in one place.
     pub fn table<T>(&mut self, key: &str, read: impl FnOnce(&mut Table) -> T) -> T {
-        let entries = self.sub_table(key);
+        let (entries, mistaken) = match self.ask(key) {
+            None => (None, self.mistaken),
+            Some(DeValue::Table(entries)) => (Some(entries), false),
+            Some(other) => {
+                self.not_a_table(key, other);
+                (None, true)
+            }
+        };
         let table = Table {
             lines: self.lines,
             entries,
+            mistaken,
             path: self.path_to(key),
             line: self.line_of(key),
             asked: BTreeSet::new(),
@@ -108,6 +156,11 @@ impl<'a> Table<'a> {
         most: usize,
         mut read: impl FnMut(&mut Table, &str) -> Option<T>,
     ) -> BTreeMap<Arc<str>, T> {
+        if let Some(DeValue::Array(_)) = self.ask(key) {
+            let cure = format!("give each entry a name of its own: [{}.NAME]", self.path_to(key));
+            self.mistake(key, "has to be a table of names, and is an array", cure);
+            return BTreeMap::new();
+        }
         self.table(key, |table| {
             let names = table.keys();
             if names.len() > most {
@@ -155,16 +208,10 @@ impl<'a> Table<'a> {
         self.mistakes.push(Mistake { line, path, problem: problem.into(), cure: cure.into() });
     }
 
-    fn sub_table(&mut self, key: &str) -> Option<&'a DeTable<'a>> {
-        match self.ask(key)? {
-            DeValue::Table(table) => Some(table),
-            other => {
-                let path = self.path_to(key);
-                let cure = format!("write [{path}], and its keys below it");
-                self.mistake(key, format!("has to be a table, and is {}", kind(other)), cure);
-                None
-            }
-        }
+    fn not_a_table(&mut self, key: &str, value: &DeValue) {
+        let path = self.path_to(key);
+        let problem = format!("has to be a table, and is {}", kind(value));
+        self.mistake(key, problem, format!("write [{path}], and its keys below it"));
     }
 
     fn line_of(&self, key: &str) -> Option<usize> {

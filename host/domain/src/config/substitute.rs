@@ -17,7 +17,7 @@ pub(super) struct Names {
     pub component: Option<Arc<str>>,
 }
 
-const CURE: &str = "only ${thing} and ${component} can be substituted";
+const CURE: &str = "use ${thing} or ${component}; there is no other";
 
 impl Names {
     pub fn substitute(&self, text: &str) -> Result<String, Wrong> {

@@ -1,0 +1,304 @@
+//! The configuration, through its public face: a folder of broken files with the text that each gets, the
+//! good files, what a reload makes of a difference, and whatever a random change to a good file does.
+//!
+//! `UPDATE_EXPECT=1` writes the texts anew; read the difference before it is committed.
+
+#![allow(clippy::disallowed_methods, reason = "the cases are files")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edgewit_domain::config::{Change, Changes, Config, FullRule, LogFormat, LogLevel, Profile};
+use edgewit_domain::limits;
+use expect_test::expect_file;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+const MINIMAL: &str = include_str!("../config/good/minimal.toml");
+const FULL: &str = include_str!("../config/good/full.toml");
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
+}
+
+/// The names, without extension, of the files in a folder that have this extension.
+fn stems(folder: &Path, extension: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.extension().is_some_and(|found| found == extension));
+    files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn good(text: &str) -> Config {
+    Config::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// A broken file gets exactly the text beside it: every mistake, with line, key, problem and cure.
+#[test]
+fn every_broken_file_gets_the_text_beside_it() {
+    let folder = folder("broken");
+    let files = stems(&folder, "toml");
+    assert!(files.len() >= 30, "only {} broken files found", files.len());
+    for name in &files {
+        let text = fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+        let Err(mistakes) = Config::parse(&text) else { panic!("{name}.toml has no mistake") };
+        let told = format!("{}\n", mistakes.in_file(&format!("{name}.toml")));
+        expect_file![folder.join(format!("{name}.txt"))].assert_eq(&told);
+    }
+    assert_eq!(stems(&folder, "txt"), files, "each broken file has its text, and each text its file");
+}
+
+/// Where a mistake is reported, the file has that line, and what to do about it is said.
+#[test]
+fn every_mistake_has_its_place_and_its_cure() {
+    let folder = folder("broken");
+    for name in stems(&folder, "toml") {
+        let text = fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+        for mistake in Config::parse(&text).unwrap_err().iter() {
+            assert!(mistake.line.is_none_or(|line| (1..=text.lines().count() + 1).contains(&line)), "{mistake:?}");
+            assert!(!mistake.problem.is_empty() && !mistake.cure.is_empty(), "{mistake:?}");
+        }
+    }
+}
+
+#[test]
+fn every_good_file_is_read() {
+    let folder = folder("good");
+    for name in stems(&folder, "toml") {
+        good(&fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap());
+    }
+}
+
+#[test]
+fn what_the_minimal_file_leaves_out_is_the_default() {
+    let config = good(&format!("{MINIMAL}\n[component.a]\nartifact = \"a.wasm\""));
+    assert_eq!(config.gateway.control, Path::new("/var/lib/edgewit/control.sock"));
+    assert_eq!((config.gateway.profile, config.gateway.grace), (Profile::Standard, limits::GRACE.default));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
+    assert_eq!((config.metrics, config.http.ca), (None, None));
+    let a = &config.components["a"];
+    assert!(a.enabled && !a.stateless);
+    assert!(a.config.is_empty() && a.subscriptions.is_empty() && a.timers.is_empty());
+    assert_eq!(a.grants, Default::default(), "nothing is granted that is not written");
+    assert_eq!((a.limits.memory, a.limits.stack), (limits::MEMORY.default, limits::STACK.default));
+    assert_eq!((a.limits.cpu, a.limits.wall), (limits::CPU.default, limits::WALL.default));
+    assert_eq!(
+        (a.limits.publishes, a.limits.publish_bytes),
+        (limits::PUBLISHES.default, limits::PUBLISH_BYTES.default)
+    );
+    assert_eq!(a.limits.log_lines, limits::LOG_LINES_PER_SECOND.default);
+    assert_eq!(a.recycle, Default::default());
+    assert_eq!((a.restart.backoff, a.restart.backoff_max), (limits::BACKOFF.default, limits::BACKOFF_MAX.default));
+    assert_eq!(a.restart.quarantine_after, Some(limits::QUARANTINE_AFTER.default));
+    assert_eq!(a.health_every, limits::HEALTH_EVERY.default);
+}
+
+/// Every key of the full file arrives where it belongs, none at its neighbour's place.
+#[test]
+fn the_full_file_is_read_key_by_key() {
+    let config = good(FULL);
+    assert_eq!(config.gateway.data, Path::new("/var/lib/edgewit/gw-cellar-7"));
+    assert_eq!(config.gateway.control, Path::new("/run/edgewit.sock"));
+    assert_eq!((config.gateway.profile, config.gateway.grace), (Profile::Small, Duration::from_secs(20)));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
+    assert_eq!(config.metrics.unwrap().listen, "127.0.0.1:9100".parse().unwrap());
+    assert_eq!(config.http.ca.as_deref(), Some(Path::new("ca.pem")));
+    let a = &config.components["average"];
+    assert!(!a.enabled && a.stateless);
+    let pairs: Vec<_> = a.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let expected = [
+        ("alert.levels.high", "32"),
+        ("every", "10"),
+        ("exact", "true"),
+        ("factor", "1.5"),
+        ("field", "value"),
+        ("prefix", "gw-cellar-7/average"),
+        ("since", "2026-01-01"),
+    ];
+    assert_eq!(pairs, expected);
+    let readings = &a.subscriptions["readings"];
+    assert_eq!((readings.filter.as_str(), readings.own), ("sensors/+/temperature", true));
+    assert_eq!((readings.messages, readings.bytes, readings.full), (16, limits::MIB, FullRule::DropNewest));
+    let commands = &a.subscriptions["commands"];
+    assert_eq!((commands.filter.as_str(), commands.own), ("commands/gw-cellar-7/average/#", false));
+    assert_eq!((commands.messages, commands.full), (limits::QUEUE_MESSAGES.default, FullRule::DropOldest));
+    assert_eq!(a.timers["flush"], Duration::from_secs(10));
+    assert_eq!(a.grants.publish["own"].as_str(), "state/gw-cellar-7/average");
+    assert_eq!(a.grants.timer_pending, Some(32));
+    let plc = &a.grants.http["plc"];
+    assert_eq!((plc.https, plc.host.as_str(), plc.port), (false, "plc.local", 8080));
+    assert_eq!(plc.networks, [("10.0.0.0".parse().unwrap(), 8), ("fd00::".parse().unwrap(), 8)]);
+    let spool = &a.grants.dir["spool"];
+    assert_eq!((spool.path.as_path(), spool.write), (Path::new("/var/spool/average"), true));
+    assert!(!a.grants.dir["tables"].write, "a directory is read-only unless it says otherwise");
+    assert_eq!((a.limits.memory, a.limits.stack), (16 * limits::MIB, 256 * limits::KIB));
+    assert_eq!((a.limits.cpu, a.limits.wall), (Duration::from_millis(50), Duration::from_secs(1)));
+    assert_eq!((a.limits.publishes, a.limits.publish_bytes, a.limits.log_lines), (512, limits::MIB, 20));
+    assert_eq!((a.recycle.age, a.recycle.calls), (Some(Duration::from_secs(24 * 3600)), Some(1_000_000)));
+    assert_eq!(a.recycle.memory, Some(12 * limits::MIB));
+    assert_eq!((a.restart.backoff, a.restart.backoff_max), (Duration::from_millis(100), Duration::from_secs(30)));
+    assert_eq!(a.restart.quarantine_after, None);
+    assert_eq!(a.health_every, Duration::from_secs(30));
+}
+
+#[test]
+fn a_limit_can_be_chosen_up_to_its_ends_and_no_further() {
+    let with = |key: &str, value: String| {
+        Config::parse(&format!("{MINIMAL}\n[component.a]\nartifact = \"a.wasm\"\nlimits.{key} = {value}")).is_ok()
+    };
+    let sizes = [("memory", limits::MEMORY), ("stack", limits::STACK), ("publish-bytes", limits::PUBLISH_BYTES)];
+    let counts = [("publishes", limits::PUBLISHES), ("log-lines", limits::LOG_LINES_PER_SECOND)];
+    for (key, range) in sizes.into_iter().chain(counts) {
+        for (value, fits) in [(range.min, true), (range.min - 1, false), (range.max, true), (range.max + 1, false)] {
+            assert_eq!(with(key, value.to_string()), fits, "{key} = {value}");
+        }
+    }
+    for (key, range) in [("cpu", limits::CPU), ("wall", limits::WALL)] {
+        let (min, max) = (range.min.as_millis(), range.max.as_millis());
+        for (value, fits) in [(min, true), (min - 1, false), (max, true), (max + 1, false)] {
+            assert_eq!(with(key, format!("\"{value}ms\"")), fits, "{key} = {value}ms");
+        }
+    }
+}
+
+#[test]
+fn a_file_or_table_beyond_its_size_is_refused() {
+    let large = format!("{MINIMAL}#{}", "x".repeat(limits::CONFIG_BYTES as usize));
+    assert!(Config::parse(&large).unwrap_err().to_string().contains("larger than 4MiB"));
+    let component = |index: usize| format!("[component.c{index}]\nartifact = \"a.wasm\"\n");
+    let many = |count: usize| format!("{MINIMAL}{}", (0..count).map(component).collect::<String>());
+    assert!(Config::parse(&many(limits::COMPONENTS)).is_ok());
+    assert!(Config::parse(&many(limits::COMPONENTS + 1)).unwrap_err().to_string().contains("at most 512"));
+    let timer = |index: usize| format!("timer.t{index}.every = \"1s\"\n");
+    let timers = |count: usize| format!("{}{}", many(1), (0..count).map(timer).collect::<String>());
+    assert!(Config::parse(&timers(limits::ENTRIES_PER_COMPONENT)).is_ok());
+    assert!(Config::parse(&timers(limits::ENTRIES_PER_COMPONENT + 1)).unwrap_err().to_string().contains("at most 256"));
+}
+
+/// The full file with one text replaced by another.
+fn edited(old: &str, new: &str) -> Config {
+    assert!(FULL.contains(old), "{old} is not in the full file");
+    good(&FULL.replacen(old, new, 1))
+}
+
+/// What can be changed around a running instance is, and what it was made from makes a new one.
+#[test]
+fn a_reload_replaces_an_instance_only_for_what_it_was_made_from() {
+    let cases = [
+        ("enabled = false", "enabled = true", Change::Adjust),
+        ("stateless = true", "stateless = false", Change::Adjust),
+        ("sensors/+/temperature", "sensors/#", Change::Adjust),
+        ("own = true", "own = false", Change::Adjust),
+        ("messages = 16", "messages = 17", Change::Adjust),
+        ("every = \"10s\"", "every = \"11s\"", Change::Adjust),
+        ("calls = 1_000_000", "calls = 1", Change::Adjust),
+        ("quarantine = \"never\"", "quarantine = 3", Change::Adjust),
+        ("every = \"30s\"", "every = \"31s\"", Change::Adjust),
+        ("log-lines = 20", "log-lines = 21", Change::Adjust),
+        ("components/window.wasm", "components/window-2.wasm", Change::Replace),
+        ("field = \"value\"", "field = \"other\"", Change::Replace),
+        ("averages = \"averages/#\"", "averages = \"averages/a\"", Change::Replace),
+        ("pending = 32", "pending = 33", Change::Replace),
+        ("https://api.example", "https://api2.example", Change::Replace),
+        ("write = true", "write = false", Change::Replace),
+        ("memory = \"16MiB\"", "memory = \"17MiB\"", Change::Replace),
+        ("stack = \"256KiB\"", "stack = \"257KiB\"", Change::Replace),
+        ("cpu = \"50ms\"", "cpu = \"51ms\"", Change::Replace),
+        ("wall = \"1s\"", "wall = \"2s\"", Change::Replace),
+        ("publishes = 512", "publishes = 513", Change::Replace),
+        ("publish-bytes = 1048576", "publish-bytes = 1048577", Change::Replace),
+    ];
+    for (old, new, expected) in cases {
+        let changes = good(FULL).changes(&edited(old, new));
+        let only = Changes { changed: [("average".into(), expected)].into(), ..Changes::default() };
+        assert_eq!(changes, only, "{old} -> {new}");
+    }
+}
+
+#[test]
+fn a_reload_names_the_keys_of_the_gateway_that_it_changes_and_those_it_cannot() {
+    let cases = [
+        ("grace = \"20s\"", "grace = \"21s\"", vec!["gateway.grace"], vec![]),
+        ("level = \"debug\"", "level = \"warn\"", vec!["log.level"], vec![]),
+        ("format = \"json\"", "format = \"text\"", vec![], vec!["log.format"]),
+        ("edgewit/${thing}", "edgewit", vec![], vec!["gateway.data"]),
+        ("/run/edgewit.sock", "/run/e.sock", vec![], vec!["gateway.control"]),
+        ("profile = \"small\"", "", vec![], vec!["gateway.profile"]),
+        ("127.0.0.1:9100", "127.0.0.1:9101", vec![], vec!["metrics.listen"]),
+        ("[metrics]\nlisten = \"127.0.0.1:9100\"", "", vec![], vec!["metrics.listen"]),
+        ("file:ca.pem", "file:ca2.pem", vec![], vec!["http.ca"]),
+    ];
+    for (old, new, gateway, needs_restart) in cases {
+        let changes = good(FULL).changes(&edited(old, new));
+        assert_eq!(changes, Changes { gateway, needs_restart, ..Changes::default() }, "{old} -> {new}");
+    }
+    let renamed = good(FULL).changes(&edited("gw-cellar-7", "gw-cellar-8"));
+    assert_eq!(renamed.needs_restart, ["gateway.thing", "gateway.data"]);
+}
+
+#[test]
+fn a_reload_tells_new_components_from_those_that_went() {
+    let (full, minimal) = (good(FULL), good(MINIMAL));
+    let names = ["alarm".into(), "average".into()];
+    assert_eq!(minimal.changes(&full).added, names);
+    assert_eq!(full.changes(&minimal).removed, names);
+    assert!(full.changes(&full).is_empty());
+}
+
+/// The text with one stretch of it cut out, doubled, or replaced by something that TOML likes.
+fn mutated() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 17] = [
+        "",
+        "\"",
+        "=",
+        "[",
+        "]]",
+        "{",
+        "}",
+        ".",
+        "\n",
+        "#",
+        "-1",
+        "\"\"",
+        "true",
+        "[component.a.b]\n",
+        "${",
+        "\0",
+        "é",
+    ];
+    (0..FULL.len(), 0..40_usize, prop::sample::select(&PIECES[..]), any::<bool>()).prop_map(
+        |(at, length, piece, twice)| {
+            let (before, rest) = FULL.split_at(at);
+            let (cut, after) = rest.split_at(length.min(rest.len()));
+            format!("{before}{piece}{}{after}", if twice { cut.repeat(2) } else { String::new() })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1000,
+        rng_seed: RngSeed::Fixed(2),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Any text is either a configuration or has at least one mistake, and the mistakes can be printed.
+    #[test]
+    fn a_random_change_is_read_or_has_its_mistakes_named(text in mutated()) {
+        match Config::parse(&text) {
+            Ok(config) => prop_assert!(config.changes(&config).is_empty()),
+            Err(mistakes) => {
+                prop_assert!(mistakes.iter().count() > 0);
+                prop_assert!(!mistakes.in_file("x.toml").to_string().is_empty());
+            }
+        }
+    }
+
+    /// Reading takes any text at all.
+    #[test]
+    fn any_text_is_answered(text in "\\PC*") {
+        prop_assert!(Config::parse(&text).is_err());
+    }
+}

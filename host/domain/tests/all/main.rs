@@ -1,0 +1,3 @@
+//! The tests of the domain that go through its public face only, in one binary.
+
+mod config;
