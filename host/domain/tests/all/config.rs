@@ -62,6 +62,37 @@ fn every_mistake_has_its_place_and_its_cure() {
     }
 }
 
+/// A file written elsewhere gets the same mistakes at the same lines.
+#[test]
+fn the_kind_of_line_ending_makes_no_difference() {
+    let folder = folder("broken");
+    for name in stems(&folder, "toml") {
+        let text = fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+        assert_eq!(Config::parse(&text.replace('\n', "\r\n")), Config::parse(&text), "{name}");
+    }
+    assert_eq!(Config::parse(&FULL.replace('\n', "\r\n")), Config::parse(FULL));
+}
+
+/// Neither a value in place of a reference nor a password in an origin comes back in a message.
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for line in ["http.ca = \"hunter2\"", "component.a.grant.http.x = \"https://user:hunter2@api.example\""] {
+        let told = Config::parse(&format!("{line}\n{MINIMAL}")).unwrap_err().to_string();
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+/// Nesting is followed only as deep as TOML's reader allows: no file can exhaust the stack.
+#[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    let (keys, brackets) = (vec!["a"; 100_000].join("."), "[".repeat(100_000));
+    for line in
+        [format!("[component.a.config.{keys}]"), format!("component.a.config.{keys} = 1"), format!("x = {brackets}")]
+    {
+        assert!(Config::parse(&format!("schema = 1\n{line}\n")).is_err());
+    }
+}
+
 #[test]
 fn every_good_file_is_read() {
     let folder = folder("good");
@@ -244,6 +275,31 @@ fn a_reload_tells_new_components_from_those_that_went() {
     assert_eq!(minimal.changes(&full).added, names);
     assert_eq!(full.changes(&minimal).removed, names);
     assert!(full.changes(&full).is_empty());
+}
+
+/// What is allowed and looks like a slip is said, with what ends it.
+#[test]
+fn a_possible_circle_and_a_component_that_nothing_calls_get_a_warning() {
+    let component = |name: &str, hears: &str, says: &str| {
+        format!(
+            "[component.{name}]\nartifact = \"a.wasm\"\ngrant.publish.x = {says:?}\n\
+             subscribe.x = {{ filter = {hears:?}, delivery = \"live\" }}\n"
+        )
+    };
+    let circle = format!("{MINIMAL}{}{}", component("a", "one/#", "two/x"), component("b", "two/+", "one/y"));
+    let expected = format!(
+        "a -> b -> a: messages may run in this circle, by the grants; one that does is dropped after {} hops",
+        limits::HOPS
+    );
+    assert_eq!(good(&circle).warnings(), [expected]);
+    let line = format!("{MINIMAL}{}{}", component("a", "one/#", "two/x"), component("b", "two/+", "three/y"));
+    assert!(good(&line).warnings().is_empty());
+    let idle = format!("{MINIMAL}[component.idle]\nartifact = \"a.wasm\"\n");
+    let expected = "component.idle: nothing ever calls it: it has neither a subscription nor a timer";
+    assert_eq!(good(&idle).warnings(), [expected]);
+    for called in ["timer.t.every = \"1s\"", "grant.timer.pending = 1"] {
+        assert!(good(&format!("{idle}{called}\n")).warnings().is_empty(), "{called}");
+    }
 }
 
 /// The text with one stretch of it cut out, doubled, or replaced by something that TOML likes.
