@@ -62,6 +62,7 @@ mod bindings;
 mod component;
 pub mod config;
 mod host;
+pub mod json;
 pub mod log;
 mod message;
 #[cfg(not(target_family = "wasm"))]
