@@ -129,3 +129,14 @@ impl<T> Default for Node<T> {
         Node { children: HashMap::default(), plus: None, here: SmallVec::new(), below: SmallVec::new() }
     }
 }
+
+#[cfg(test)]
+impl<T> Trie<T> {
+    /// How many nodes there are, the root included.
+    pub fn nodes(&self) -> usize {
+        fn count<T>(node: &Node<T>) -> usize {
+            1 + node.children.values().chain(node.plus.as_deref()).map(count).sum::<usize>()
+        }
+        count(&self.root)
+    }
+}

@@ -65,13 +65,11 @@ impl Filter {
 
     /// Some topic is matched by both.
     pub fn overlaps(&self, other: &Filter) -> bool {
-        let (mut mine, mut theirs) = (self.levels(), other.levels());
+        let (mut mine, mut theirs) = (spelled_out(&self.0).split('/'), spelled_out(&other.0).split('/'));
         let mut first = true;
         loop {
             match (mine.next(), theirs.next()) {
-                (Some("#"), Some(level)) | (Some(level), Some("#")) => return !(first && level.starts_with('$')),
-                (Some("#") | None, None) | (None, Some("#")) => return true,
-                (None, _) | (_, None) => return false,
+                (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
                 (Some("+"), Some(level)) | (Some(level), Some("+")) if !(first && level.starts_with('$')) => {}
                 (Some(one), Some(other)) if one == other => {}
                 _ => return false,
@@ -99,22 +97,26 @@ pub(super) fn text_matches(filter: &str, topic: &str) -> bool {
 
 /// Whether `filter` matches all that `other` matches, both known to be valid.
 fn text_covers(filter: &str, other: &str) -> bool {
-    // Both match every topic outside `$`: no topic is without a first level.
-    if filter == "+/#" && other == "#" {
-        return true;
-    }
-    let (mut mine, mut theirs) = (filter.split('/'), other.split('/'));
+    let (mut mine, mut theirs) = (spelled_out(filter).split('/'), spelled_out(other).split('/'));
     let mut first = true;
     loop {
         match (mine.next(), theirs.next()) {
-            (Some("#"), Some(level)) => return !(first && level.starts_with('$')),
-            (Some("#"), None) | (None, None) => return true,
-            (_, None | Some("#")) | (None, _) => return false,
+            (Some("#"), _) | (None, None) => return true,
+            (_, Some("#")) => return false,
             (Some("+"), Some(level)) if !(first && level.starts_with('$')) => {}
             (Some(one), Some(other)) if one == other => {}
             _ => return false,
         }
         first = false;
+    }
+}
+
+/// The two filters whose `#` cannot stand for nothing, since no topic is empty, written so that it need not.
+fn spelled_out(filter: &str) -> &str {
+    match filter {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        other => other,
     }
 }
 
@@ -204,6 +206,7 @@ mod tests {
         let cases = [
             ("#", "+/#", true),
             ("+/#", "#", true),
+            ("/+/#", "/#", true),
             ("a/+/#", "a/#", false),
             ("a/#", "a", true),
             ("a/#", "a/+/#", true),
