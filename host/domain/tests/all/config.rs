@@ -3,8 +3,6 @@
 //!
 //! `UPDATE_EXPECT=1` writes the texts anew; read the difference before it is committed.
 
-#![allow(clippy::disallowed_methods, reason = "the cases are files")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
