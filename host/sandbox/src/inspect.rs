@@ -285,3 +285,89 @@ impl From<wasmparser::BinaryReaderError> for InspectError {
         InspectError::Malformed { offset: error.offset(), reason: error.message().into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Surface, InspectError> {
+        Surface::parse(&wat::parse_str(text).unwrap())
+    }
+
+    fn names(items: &[Extern]) -> Vec<&str> {
+        items.iter().map(|item| item.name.as_str()).collect()
+    }
+
+    const NESTED: &str = r#"(component
+        (import "wasi:io/error@0.2.3" (instance (export "error" (type (sub resource)))))
+        (import "edgewit:pubsub/publisher@0.1.0" (instance))
+        (import "plain" (func))
+        (core module (memory 3) (@producers (language "Rust" "1.95") (processed-by "clang" "17")))
+        (component
+            (import "hidden:inner/thing" (instance))
+            (core module (memory 2) (memory 1) (@producers (language "C11" "")))
+            (instance)
+            (export "inner" (instance 1)))
+        (instance)
+        (export "edgewit:pubsub/handler@0.1.0" (instance 2)))"#;
+
+    #[test]
+    fn a_surface_is_that_of_the_outermost_component() {
+        let surface = parse(NESTED).unwrap();
+        assert_eq!(names(&surface.imports), ["wasi:io/error@0.2.3", "edgewit:pubsub/publisher@0.1.0", "plain"]);
+        assert_eq!(names(&surface.exports), ["edgewit:pubsub/handler@0.1.0"]);
+        assert_eq!(surface.imports[2].kind, Kind::Function);
+        assert_eq!(
+            surface.imports[0].interface(),
+            Some(Interface { package: "wasi:io", name: "error", version: Some("0.2.3") })
+        );
+        assert_eq!(surface.imports[2].interface(), None);
+        assert!(surface.imports("wasi:io/error") && !surface.imports("wasi:io/err"));
+        assert!(surface.exports("edgewit:pubsub/handler"));
+    }
+
+    #[test]
+    fn memory_modules_and_languages_are_those_of_everything_inside() {
+        let surface = parse(NESTED).unwrap();
+        assert_eq!(surface.core_modules, 2);
+        assert_eq!(surface.memory_minimum, 6 * 65536);
+        assert_eq!(surface.languages().collect::<Vec<_>>(), ["C11", "Rust"]);
+        assert_eq!(surface.producers.len(), 3);
+    }
+
+    #[test]
+    fn other_files_are_named_for_what_they_are() {
+        assert_eq!(Surface::parse(b""), Err(InspectError::Empty));
+        assert_eq!(parse("(module)"), Err(InspectError::CoreModule));
+        for (bytes, hint) in
+            [(&b"\x7fELF..."[..], "native code"), (b"  (component)", "text format"), (b"PK", "`\\0asm`")]
+        {
+            let error = Surface::parse(bytes).unwrap_err().to_string();
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn nesting_and_names_are_bounded() {
+        let deep = "(component ".repeat(DEPTH + 2) + &")".repeat(DEPTH + 2);
+        assert!(matches!(parse(&deep), Err(InspectError::TooMuch { limit: DEPTH, .. })));
+        let many: String = (0..=NAMES).map(|n| format!("(import \"n{n}\" (func))")).collect();
+        assert!(matches!(parse(&format!("(component {many})")), Err(InspectError::TooMuch { limit: NAMES, .. })));
+        let long = "a".repeat(NAME_BYTES + 1);
+        let import = format!("(component (import \"{long}\" (func)))");
+        assert!(matches!(parse(&import), Err(InspectError::TooMuch { limit: NAME_BYTES, .. })));
+    }
+
+    #[test]
+    fn no_prefix_and_no_flipped_bit_is_more_than_an_error() {
+        let wasm = wat::parse_str(NESTED).unwrap();
+        for length in 0..wasm.len() {
+            let _ = Surface::parse(&wasm[..length]);
+        }
+        for index in 0..wasm.len() * 8 {
+            let mut damaged = wasm.clone();
+            damaged[index / 8] ^= 1 << (index % 8);
+            let _ = Surface::parse(&damaged);
+        }
+    }
+}

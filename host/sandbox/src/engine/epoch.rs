@@ -96,3 +96,51 @@ fn tick(engine: &wasmtime::Engine, state: &State) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn ticker() -> (wasmtime::Engine, Ticker) {
+        let engine = super::super::compiler(edgewit_domain::config::Profile::Small).unwrap();
+        (engine.clone(), Ticker::start(engine).unwrap())
+    }
+
+    fn until_asleep(ticker: &Ticker) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !ticker.state.asleep.load(Ordering::SeqCst) {
+            assert!(Instant::now() < deadline, "it never went to sleep");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_guest_that_spins_is_stopped_after_any_idle_time_and_whoever_else_returns() {
+        let (engine, ticker) = ticker();
+        let wasm = wat::parse_str("(module (func (export \"spin\") (loop br 0)))").unwrap();
+        let module = wasmtime::Module::new(&engine, wasm).unwrap();
+        for _ in 0..3 {
+            until_asleep(&ticker);
+            let mut store = wasmtime::Store::new(&engine, ());
+            let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+            let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+            let running = ticker.running();
+            drop(ticker.running());
+            store.set_epoch_deadline(u64::from(LINGER) + 4);
+            let trap = spin.call(&mut store, ()).unwrap_err();
+            assert_eq!(trap.downcast_ref(), Some(&wasmtime::Trap::Interrupt));
+            drop(running);
+        }
+    }
+
+    #[test]
+    fn it_sleeps_once_the_last_guest_is_gone() {
+        let (_, ticker) = ticker();
+        let (first, second) = (ticker.running(), ticker.running());
+        drop(first);
+        drop(second);
+        until_asleep(&ticker);
+    }
+}
