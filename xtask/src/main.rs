@@ -1,2 +1,68 @@
-//! x
-fn main() {}
+//! `cargo xtask VERB`: the repository's own chores, the same on every machine and in every pipeline.
+//!
+//! This file is the table of verbs and nothing else; what a verb does stands in the module of its name. No verb is part
+//! of the product, and none changes a file that git tracks.
+
+mod bomb;
+mod guests;
+mod languages;
+mod process;
+mod setup;
+#[path = "../../host/cli/src/build/toolchain.rs"]
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// A chore: its name, its arguments and purpose for people, and what it runs.
+struct Verb {
+    name: &'static str,
+    arguments: &'static str,
+    purpose: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "setup",
+        arguments: "",
+        purpose: "install what building and testing needs and this machine lacks",
+        run: setup::run_verb,
+    },
+    Verb {
+        name: "guests",
+        arguments: "[--languages]",
+        purpose: "build every component and fixture; with --languages those in Python, JavaScript and C, too",
+        run: guests::run_verb,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        print!("{}", help());
+        return ExitCode::SUCCESS;
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print!("{}", help());
+        return ExitCode::SUCCESS;
+    }
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        eprint!("there is no verb `{name}`\n\n{}", help());
+        return ExitCode::from(64);
+    };
+    match (verb.run)(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let width = VERBS.iter().map(|verb| verb.name.len() + verb.arguments.len()).max().unwrap_or_default() + 1;
+    let line = |verb: &Verb| format!("  {:width$}  {}\n", format!("{} {}", verb.name, verb.arguments), verb.purpose);
+    format!("cargo xtask VERB\n\n{}", VERBS.iter().map(line).collect::<String>())
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask setup`: installs what building and testing needs, and says each command that it runs.
+//!
+//! It asks for root's rights only where a distribution's packages are the one way left, and installs nothing that is
+//! there already. What is only needed for checks that a person rarely runs is named and not installed.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process::{cargo, root, run, say, succeeds};
+use crate::toolchain::{self, Missing, Toolchain};
+
+const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "wasi-libc"];
+
+pub fn run_verb(_: &[String]) -> Result<()> {
+    let found = guest_toolchain()?;
+    say(format!("guests are built by {}", found.description));
+    if succeeds(cargo().args(["nextest", "--version"])) {
+        say("cargo-nextest is there");
+    } else {
+        run(cargo().args(["install", "cargo-nextest", "--locked"]))?;
+    }
+    if !succeeds(cargo().args(["deny", "--version"])) {
+        say("cargo-deny is not there; where it is wanted: cargo install cargo-deny --locked");
+    }
+    Ok(())
+}
+
+/// A way to build guests, installed where there was none.
+pub fn guest_toolchain() -> Result<Toolchain> {
+    let components = root().join("components");
+    let missing = match toolchain::find(&components) {
+        Ok(found) => return Ok(found),
+        Err(missing) => missing,
+    };
+    say(missing.to_string());
+    match missing {
+        Missing::TargetFromRustup => {
+            let added = run(Command::new("rustup").args(["target", "add", toolchain::TARGET]).current_dir(&components));
+            if let Err(error) = added {
+                say(format!("{error:#}; trying the distribution's packages"));
+                install_packages()?;
+            }
+        }
+        Missing::TargetFromDebian => install_packages()?,
+        Missing::Rust | Missing::Linker => bail!("{missing}"),
+    }
+    Ok(toolchain::find(&components)?)
+}
+
+fn install_packages() -> Result<()> {
+    run(as_root("apt-get").arg("update"))?;
+    run(as_root("apt-get").args(["install", "--yes", "--no-install-recommends"]).args(DEBIAN_PACKAGES))
+}
+
+fn as_root(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
+}
