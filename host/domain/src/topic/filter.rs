@@ -79,17 +79,22 @@ impl Filter {
     }
 }
 
-/// Whether `filter` matches `topic`, both known to be valid.
+/// Whether `filter` matches `topic`, both known to be valid. Asked for every publish, and so by bytes: where a
+/// wildcard is met, both are at the beginning of a level.
 pub(super) fn text_matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
+    let (mut filter, mut topic) = (filter.as_bytes(), topic.as_bytes());
     loop {
-        match (filter.next(), topic.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(wanted), Some(level)) if wanted == level => {}
+        match (filter, topic) {
+            ([b'#', ..], _) => return true,
+            ([b'+', after @ ..], _) => {
+                let end = topic.iter().position(|byte| *byte == b'/').unwrap_or(topic.len());
+                (filter, topic) = (after, topic.split_at(end).1);
+            }
+            ([wanted, after @ ..], [byte, rest @ ..]) if wanted == byte => (filter, topic) = (after, rest),
+            (left, []) => return left.is_empty() || left == b"/#",
             _ => return false,
         }
     }
