@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_wasm_writes_them() {
-        for (value, expected) in [(0, vec![0]), (127, vec![127]), (128, vec![0x80, 1]), (624_485, vec![0xe5, 0x8e, 0x26])] {
+        for (value, expected) in
+            [(0, vec![0]), (127, vec![127]), (128, vec![0x80, 1]), (624_485, vec![0xe5, 0x8e, 0x26])]
+        {
             let mut out = Vec::new();
             number(&mut out, value);
             assert_eq!(out, expected);

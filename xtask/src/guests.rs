@@ -31,7 +31,14 @@ pub fn build() -> Result<PathBuf> {
     let components = root().join("components");
     let found = setup::guest_toolchain()?;
     say(format!("guests are built by {}", found.description));
-    run(found.build_command(&components).args(["--workspace", "--exclude", NO_GUEST, "--locked", "--target-dir", "target"]))?;
+    run(found.build_command(&components).args([
+        "--workspace",
+        "--exclude",
+        NO_GUEST,
+        "--locked",
+        "--target-dir",
+        "target",
+    ]))?;
     let artifacts = components.join("target").join(toolchain::TARGET).join("release");
     bomb::make(&artifacts.join("bomb_seed.wasm"), &artifacts.join("bomb.wasm"))?;
     say(format!("{} guests in {}", count(&artifacts), artifacts.display()));

@@ -1,3 +1,5 @@
 //! x
 use anyhow::Result;
-pub fn build() -> Result<()> { Ok(()) }
+pub fn build() -> Result<()> {
+    Ok(())
+}

@@ -197,7 +197,8 @@ fn cargo() -> OsString {
 
 /// `rustup check` asks the server for newer versions: it ends well, or with 100 where there are some, only if it got there.
 fn rustup_reaches_its_server() -> bool {
-    let check = Command::new("rustup").arg("check").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let check =
+        Command::new("rustup").arg("check").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = check else { return false };
     let deadline = Instant::now() + RUSTUP_PATIENCE;
     while Instant::now() < deadline {
