@@ -18,7 +18,7 @@ pub enum Fault {
     WallDeadline { limit: Duration },
     /// The guest asked for more memory than `limits.memory` and did not survive the refusal.
     Memory { limit: u64 },
-    /// The guest needed a deeper stack than `limits.stack`.
+    /// The guest needed a deeper stack than the device profile gives.
     Stack { limit: u64 },
     /// A handler asked for the delivery to be tried again.
     Retry { reason: String },

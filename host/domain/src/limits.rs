@@ -50,8 +50,6 @@ pub const ARTIFACT_BYTES: u64 = 128 * MIB;
 
 /// Linear memory and tables of one instance together. Growth past it is refused to the guest.
 pub const MEMORY: Range<u64> = range(32 * MIB, 64 * KIB, 4096 * MIB);
-/// The guest's stack. A deeper one traps.
-pub const STACK: Range<u64> = range(512 * KIB, 64 * KIB, 8 * MIB);
 /// CPU time of one handling. Past it the guest is trapped.
 pub const CPU: Range<Duration> = range(Duration::from_millis(200), Duration::from_millis(1), Duration::from_secs(600));
 /// Waiting and computing of one handling. Past it a blocking host call traps.
@@ -106,7 +104,7 @@ pub const COMPILED_BYTES: u64 = 512 * MIB;
 /// An instance's age, calls and memory before it is recycled by plan; no limit unless configured.
 pub const RECYCLE_AGE: Range<Duration> =
     range(Duration::from_secs(24 * 3600), Duration::from_secs(1), Duration::from_secs(366 * 24 * 3600));
-pub const RECYCLE_CALLS: Range<u64> = range(1_000_000, 1, u64::MAX);
+pub const RECYCLE_CALLS: Range<u64> = range(1_000_000, 1, 1_000_000_000_000);
 
 /// Wait before the first restart; doubled each time, up to the maximum.
 pub const BACKOFF: Range<Duration> =

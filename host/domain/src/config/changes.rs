@@ -100,8 +100,8 @@ impl Component {
 
 impl ComponentLimits {
     fn same_instance(&self, new: &ComponentLimits) -> bool {
-        let ComponentLimits { memory, stack, cpu, wall, publishes, publish_bytes, log_lines: _ } = self;
-        (memory, stack, cpu, wall, publishes, publish_bytes)
-            == (&new.memory, &new.stack, &new.cpu, &new.wall, &new.publishes, &new.publish_bytes)
+        let ComponentLimits { memory, cpu, wall, publishes, publish_bytes, log_lines: _ } = self;
+        (memory, cpu, wall, publishes, publish_bytes)
+            == (&new.memory, &new.cpu, &new.wall, &new.publishes, &new.publish_bytes)
     }
 }

@@ -61,7 +61,6 @@ pub enum FullRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentLimits {
     pub memory: u64,
-    pub stack: u64,
     pub cpu: Duration,
     pub wall: Duration,
     pub publishes: u64,
@@ -139,7 +138,6 @@ impl ComponentLimits {
     fn read(t: &mut Table) -> ComponentLimits {
         ComponentLimits {
             memory: t.size("memory", limits::MEMORY),
-            stack: t.size("stack", limits::STACK),
             cpu: t.duration("cpu", limits::CPU),
             wall: t.duration("wall", limits::WALL),
             publishes: t.count("publishes", limits::PUBLISHES),

@@ -110,7 +110,7 @@ fn what_the_minimal_file_leaves_out_is_the_default() {
     assert!(a.enabled && !a.stateless);
     assert!(a.config.is_empty() && a.subscriptions.is_empty() && a.timers.is_empty());
     assert_eq!(a.grants, Default::default(), "nothing is granted that is not written");
-    assert_eq!((a.limits.memory, a.limits.stack), (limits::MEMORY.default, limits::STACK.default));
+    assert_eq!(a.limits.memory, limits::MEMORY.default);
     assert_eq!((a.limits.cpu, a.limits.wall), (limits::CPU.default, limits::WALL.default));
     assert_eq!(
         (a.limits.publishes, a.limits.publish_bytes),
@@ -161,7 +161,7 @@ fn the_full_file_is_read_key_by_key() {
     let spool = &a.grants.dir["spool"];
     assert_eq!((spool.path.as_path(), spool.write), (Path::new("/var/spool/average"), true));
     assert!(!a.grants.dir["tables"].write, "a directory is read-only unless it says otherwise");
-    assert_eq!((a.limits.memory, a.limits.stack), (16 * limits::MIB, 256 * limits::KIB));
+    assert_eq!(a.limits.memory, 16 * limits::MIB);
     assert_eq!((a.limits.cpu, a.limits.wall), (Duration::from_millis(50), Duration::from_secs(1)));
     assert_eq!((a.limits.publishes, a.limits.publish_bytes, a.limits.log_lines), (512, limits::MIB, 20));
     assert_eq!((a.recycle.age, a.recycle.calls), (Some(Duration::from_secs(24 * 3600)), Some(1_000_000)));
@@ -176,7 +176,7 @@ fn a_limit_can_be_chosen_up_to_its_ends_and_no_further() {
     let with = |key: &str, value: String| {
         Config::parse(&format!("{MINIMAL}\n[component.a]\nartifact = \"a.wasm\"\nlimits.{key} = {value}")).is_ok()
     };
-    let sizes = [("memory", limits::MEMORY), ("stack", limits::STACK), ("publish-bytes", limits::PUBLISH_BYTES)];
+    let sizes = [("memory", limits::MEMORY), ("publish-bytes", limits::PUBLISH_BYTES)];
     let counts = [("publishes", limits::PUBLISHES), ("log-lines", limits::LOG_LINES_PER_SECOND)];
     for (key, range) in sizes.into_iter().chain(counts) {
         for (value, fits) in [(range.min, true), (range.min - 1, false), (range.max, true), (range.max + 1, false)] {
@@ -232,7 +232,6 @@ fn a_reload_replaces_an_instance_only_for_what_it_was_made_from() {
         ("https://api.example", "https://api2.example", Change::Replace),
         ("write = true", "write = false", Change::Replace),
         ("memory = \"16MiB\"", "memory = \"17MiB\"", Change::Replace),
-        ("stack = \"256KiB\"", "stack = \"257KiB\"", Change::Replace),
         ("cpu = \"50ms\"", "cpu = \"51ms\"", Change::Replace),
         ("wall = \"1s\"", "wall = \"2s\"", Change::Replace),
         ("publishes = 512", "publishes = 513", Change::Replace),
