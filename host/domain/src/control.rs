@@ -18,15 +18,32 @@ pub enum Command {
     /// State and figures of every component.
     Status,
     /// The last lines of the log, and then, if `follow`, the ones to come.
-    Logs { component: Option<String>, lines: usize, follow: bool },
+    Logs {
+        component: Option<String>,
+        lines: usize,
+        follow: bool,
+    },
     /// Publish as the operator.
-    Publish { topic: String, payload: Vec<u8>, qos: Qos, retain: bool },
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+    },
     /// Every message that matches, as it comes.
-    Subscribe { filters: Vec<String> },
+    Subscribe {
+        filters: Vec<String>,
+    },
     /// Throw the instance away and start afresh; lifts a quarantine.
-    Restart { component: String },
-    Stop { component: String },
-    Start { component: String },
+    Restart {
+        component: String,
+    },
+    Stop {
+        component: String,
+    },
+    Start {
+        component: String,
+    },
     /// Read the configuration file again and change only what changed.
     Reload,
     /// End the gateway in good order.
@@ -43,7 +60,10 @@ pub enum Reply {
     Message(MessageView),
     Reloaded(Reloaded),
     /// Not done. `cure` is what the operator can do about it.
-    Refused { reason: String, cure: String },
+    Refused {
+        reason: String,
+        cure: String,
+    },
 }
 
 /// Answer to [`Command::Status`].
@@ -98,11 +118,18 @@ pub enum ComponentState {
     Starting,
     Running,
     /// Failed, and will be started again.
-    Backoff { faults: u64, retry_in_ms: u64 },
+    Backoff {
+        faults: u64,
+        retry_in_ms: u64,
+    },
     /// Failed too often. `edgewit restart` lifts it.
-    Quarantined { faults: u64 },
+    Quarantined {
+        faults: u64,
+    },
     /// Cannot run as it is: a missing file, a missing grant, code that does not compile.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
     Stopped,
 }
 
