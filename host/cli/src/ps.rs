@@ -1,0 +1,92 @@
+//! `edgewit ps`: every component, its state and its figures, once.
+
+use edgewit_domain::control::{Command, Reply, Status};
+
+use crate::connect::{self, Gateway};
+use crate::exit::{Exit, Outcome};
+use crate::output::{self, Format, Look};
+use crate::table::Align::{Left, Right};
+use crate::table::{Cell, Table};
+use crate::{status, units};
+
+/// List the components: state, figures, last fault
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:
+  edgewit ps --config /etc/edgewit/edgewit.toml
+
+The last column says why a component does not run, and how it last failed.")]
+pub struct Args {
+    #[command(flatten)]
+    gateway: Gateway,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub fn ps(args: &Args) -> Outcome {
+    let status = match args.gateway.ask(&Command::Status)? {
+        Reply::Status(status) => status,
+        other => return Err(connect::unexpected(&other)),
+    };
+    if args.format.json {
+        output::document(&status)?;
+    } else {
+        output::print(&render(&status, Look::of_stdout()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn render(status: &Status, look: Look) -> String {
+    let mut table = Table::new(&[
+        ("COMPONENT", Left),
+        ("STATE", Left),
+        ("SINCE", Right),
+        ("HANDLED", Right),
+        ("FAILED", Right),
+        ("REJECTED", Right),
+        ("DROPPED", Right),
+        ("QUEUED", Right),
+        ("RESTARTS", Right),
+        ("MEMORY", Right),
+        ("REMARK", Left),
+    ]);
+    for (name, component) in &status.components {
+        table.row([
+            Cell::from(name),
+            status::state(component),
+            units::milliseconds(component.since_ms).into(),
+            units::count(component.handled).into(),
+            units::count(component.failed).into(),
+            units::count(component.rejected).into(),
+            units::count(component.dropped).into(),
+            units::count(component.queued).into(),
+            units::count(component.restarts).into(),
+            units::bytes(component.memory).into(),
+            status::remark(component).into(),
+        ]);
+    }
+    let headline = status::headline(status, look);
+    if status.components.is_empty() {
+        return format!(
+            "{headline}\nno components: add a [component.NAME] to the configuration and `edgewit reload`\n"
+        );
+    }
+    format!("{headline}\n\n{}", table.render(look))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn every_state_has_its_line() {
+        expect![[r#""#]].assert_eq(&render(&status::sample(), Look::default()));
+    }
+
+    #[test]
+    fn an_empty_gateway_says_how_to_fill_it() {
+        let status = Status { components: Default::default(), dev: false, circles: 7, ..status::sample() };
+        expect![[r#""#]].assert_eq(&render(&status, Look::default()));
+    }
+}

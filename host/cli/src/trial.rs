@@ -1,0 +1,112 @@
+//! `edgewit try`: one component with no gateway around it, under the grants and limits that it will have there.
+//!
+//! A line in, its effects out. What a component publishes goes to standard output as lines that another `edgewit try`
+//! can read; everything about it goes to standard error. With `--json` each line in is one line of JSON out.
+
+mod report;
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use edgewit_gateway::WorkerCommand;
+use edgewit_gateway::trial::{Subject, Trial, TrialError, TrialOutcome};
+
+use crate::connect;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Format};
+use report::{Input, Report};
+
+/// Run one component with no gateway: lines in, its effects out
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  echo 'sensors/a {\"celsius\": 9.5}' | edgewit try --component average
+  printf 'sensors/a 9.5\\n!tick flush\\n' | edgewit try --config site/edgewit.toml --component average --json
+  edgewit try target/wasm32-wasip2/release/average.wasm
+
+A line is a topic, a space, and the payload. `!tick NAME` calls a timer; empty lines and lines with `#` in front are
+skipped. With --component the component has the configuration, grants and limits of the file; a bare file has no
+configuration and no grants, and what it would need is shown. Ends with 1 if anything was rejected or failed.")]
+pub struct Args {
+    /// A component file, without configuration and grants
+    #[arg(required_unless_present = "component", conflicts_with_all = ["component", "config"])]
+    file: Option<PathBuf>,
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = connect::CONFIG)]
+    config: PathBuf,
+    /// The component's name in the configuration
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub fn trial(args: &Args) -> Outcome {
+    let subject = match (&args.file, &args.component) {
+        (Some(file), _) => Subject::Bare { file },
+        (None, Some(component)) => Subject::Configured { config: &args.config, component },
+        (None, None) => {
+            return Err(Failure::failed("nothing to try", "name a file, or a component with --component").into());
+        }
+    };
+    let trial = Trial::new(subject, &WorkerCommand::this_binary()).map_err(explain)?;
+    let mut bench = Bench { trial, format: args.format, good: true };
+    bench.call(Input::Start, |trial| trial.start())?;
+    if std::io::stdin().is_terminal() && !args.format.json {
+        output::note("edgewit: type a topic, a space and a payload; Ctrl-D ends");
+    }
+    let mut stdin = std::io::stdin().lock();
+    let mut line = Vec::new();
+    while stdin.read_until(b'\n', &mut line).context("cannot read standard input")? > 0 {
+        bench.line(line.strip_suffix(b"\n").unwrap_or(&line))?;
+        line.clear();
+    }
+    Ok(if bench.good { Exit::Ok } else { Exit::Failed })
+}
+
+fn explain(error: TrialError) -> anyhow::Error {
+    let failure = Failure::failed(error.to_string(), "");
+    anyhow::Error::new(error).context(failure)
+}
+
+struct Bench {
+    trial: Trial,
+    format: Format,
+    good: bool,
+}
+
+impl Bench {
+    fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        match Input::parse(line) {
+            Ok(None) => Ok(()),
+            Ok(Some(Input::Start)) => Ok(()),
+            Ok(Some(Input::Tick(name))) => self.call(Input::Tick(name.clone()), |trial| trial.tick(&name)),
+            Ok(Some(Input::Message { topic, payload })) => {
+                let input = Input::Message { topic: topic.clone(), payload: Vec::new() };
+                self.call(input, |trial| trial.message(&topic, payload))
+            }
+            Err(problem) => {
+                self.good = false;
+                output::note(&format!("edgewit: {problem}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn call(&mut self, input: Input, call: impl FnOnce(&mut Trial) -> TrialOutcome) -> anyhow::Result<()> {
+        let (wall, cpu) = (Instant::now(), cpu_time_us());
+        let outcome = call(&mut self.trial);
+        let wall_us = u64::try_from(wall.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let cpu_us = cpu_time_us().saturating_sub(cpu);
+        let report = Report::new(input, outcome, wall_us, cpu_us);
+        self.good &= report.is_good();
+        if self.format.json { output::json_line(&report) } else { report.print() }
+    }
+}
+
+/// CPU time of this process so far, which does nothing else while a component is tried.
+fn cpu_time_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec * 1_000_000 + time.tv_nsec / 1000).unwrap_or(0)
+}
