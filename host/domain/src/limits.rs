@@ -67,6 +67,11 @@ pub const TIMER_CHANGES: usize = 256;
 pub const TIMERS_PENDING: Range<u64> = range(16, 1, 4096);
 /// A one-shot timer's payload. Larger is refused with `too-large`.
 pub const TIMER_PAYLOAD_BYTES: usize = 4 * KIB as usize;
+/// Attempts at a one-shot timer's tick. After the last the timer is given up.
+pub const TIMER_ATTEMPTS: u32 = 10;
+/// Wait before a failed tick is tried again; doubled each time, up to the maximum.
+pub const TICK_BACKOFF: Duration = Duration::from_millis(100);
+pub const TICK_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How far ahead a one-shot timer may be set; a later one is set to this.
 pub const TIMER_AFTER: Duration = Duration::from_secs(366 * 24 * 3600);
 /// A snapshot of an instance's state. A larger one is a fault, and the old instance stays.
