@@ -1,0 +1,161 @@
+//! What a component's thread shares with the rest of the gateway: where it is reached, and how it stands.
+//!
+//! Everything in here may be used from any thread; the instance itself never leaves its own. The desk decides
+//! nothing: the supervision machine of the domain does, and the runner carries its orders out.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edgewit_domain::config::Component;
+use edgewit_domain::control::{ComponentState, ComponentStatus};
+use edgewit_domain::fault::Fault;
+use edgewit_domain::handling::Effects;
+use edgewit_domain::message::Envelope;
+use edgewit_domain::supervision::{self, Supervision};
+use edgewit_domain::timer::Timers;
+use edgewit_sandbox::artifact::Digest;
+use edgewit_sandbox::{Fetch, Interrupter, LogCounter, Services};
+
+use crate::clock::{Clock, wall};
+use crate::hub::Hub;
+use crate::loading::{Loaded, Loading};
+use crate::mailbox::Mailbox;
+use crate::orders::Orders;
+use crate::stats::Stats;
+use crate::sync::lock;
+
+/// What every component of one gateway uses.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub hub: Arc<Hub>,
+    pub clock: Clock,
+    pub loading: Loading,
+    pub io: tokio::runtime::Handle,
+    pub fetch: Arc<dyn Fetch>,
+}
+
+pub(crate) struct Desk {
+    pub name: Arc<str>,
+    pub common: Common,
+    pub mailbox: Arc<Mailbox>,
+    pub orders: Orders,
+    pub interrupter: Interrupter,
+    pub stats: Stats,
+    pub timers: Arc<Mutex<Timers>>,
+    log_dropped: LogCounter,
+    standing: Mutex<Standing>,
+}
+
+struct Standing {
+    supervision: Supervision,
+    /// The configuration and artifact that the component runs, or would run, with.
+    component: Arc<Component>,
+    digest: Option<Digest>,
+}
+
+impl Desk {
+    pub fn new(common: Common, component: Arc<Component>) -> Self {
+        let now = common.clock.now();
+        let supervision = Supervision::new(component.restart.clone());
+        Desk {
+            name: component.name.clone(),
+            mailbox: Arc::default(),
+            orders: Orders::default(),
+            interrupter: Interrupter::new(),
+            stats: Stats::default(),
+            timers: Arc::new(Mutex::new(Timers::new(&component.timers, now))),
+            log_dropped: LogCounter::default(),
+            standing: Mutex::new(Standing { supervision, component, digest: None }),
+            common,
+        }
+    }
+
+    pub fn now(&self) -> Duration {
+        self.common.clock.now()
+    }
+
+    /// Tells the supervision machine what happened.
+    pub fn step(&self, event: supervision::Event) -> Option<supervision::Order> {
+        lock(&self.standing).supervision.step(self.now(), event)
+    }
+
+    pub fn state(&self) -> ComponentState {
+        lock(&self.standing).supervision.state(self.now())
+    }
+
+    pub fn last_fault(&self) -> Option<Fault> {
+        lock(&self.standing).supervision.last_fault().cloned()
+    }
+
+    pub fn wake_at(&self) -> Option<Duration> {
+        lock(&self.standing).supervision.wake_at()
+    }
+
+    /// The configuration that is in force.
+    pub fn component(&self) -> Arc<Component> {
+        lock(&self.standing).component.clone()
+    }
+
+    pub fn digest(&self) -> Option<Digest> {
+        lock(&self.standing).digest
+    }
+
+    pub fn adopt(&self, component: Arc<Component>) {
+        lock(&self.standing).component = component;
+    }
+
+    pub fn set_digest(&self, digest: Option<Digest>) {
+        lock(&self.standing).digest = digest;
+    }
+
+    pub fn services(&self, loaded: &Loaded) -> Services {
+        Services {
+            io: self.common.io.clone(),
+            fetch: self.common.fetch.clone(),
+            wall_clock: wall,
+            timers: self.timers.clone(),
+            dirs: loaded.dirs.clone(),
+            interrupter: self.interrupter.clone(),
+            log_dropped: self.log_dropped.clone(),
+        }
+    }
+
+    /// Makes what one handling asked for real.
+    pub fn commit(&self, cause: Option<&Envelope>, effects: Effects) {
+        self.stats.published.add(effects.publishes.len() as u64);
+        self.common.hub.commit(&self.name, cause, effects.publishes);
+        if !effects.timers.is_empty() {
+            lock(&self.timers).apply(self.now(), effects.timers);
+        }
+    }
+
+    pub fn status(&self) -> ComponentStatus {
+        let now = self.now();
+        let level = self.mailbox.level();
+        let times = self.stats.times.read();
+        let standing = lock(&self.standing);
+        ComponentStatus {
+            state: standing.supervision.state(now),
+            digest: standing.digest.map(|digest| digest.to_string()).unwrap_or_default(),
+            handled: self.stats.handled.get(),
+            failed: self.stats.failed.get(),
+            rejected: self.stats.rejected.get(),
+            published: self.stats.published.get(),
+            dropped: level.dropped,
+            log_lines_dropped: self.log_dropped.get(),
+            restarts: standing.supervision.restarts(),
+            recycled: self.stats.recycled.get(),
+            queued: level.waiting,
+            memory: self.stats.memory.get(),
+            cpu_ms: millis(self.stats.cpu()),
+            p50_us: times.quantile_us(50),
+            p99_us: times.quantile_us(99),
+            since_ms: millis(now.saturating_sub(standing.supervision.since())),
+            last_fault: standing.supervision.last_fault().cloned(),
+        }
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,73 @@
+//! A subscription from outside the components: `edgewit sub`, a test, a native reader.
+//!
+//! The same queues under the same rules as a component's: bounded, dropping the oldest, counting.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edgewit_domain::message::Envelope;
+use edgewit_domain::routing::ReaderId;
+use edgewit_domain::topic::Filter;
+
+use super::{Hub, Interest, Sink};
+use crate::mailbox::{Mailbox, Taken, current_thread};
+use crate::queue::Bounds;
+
+/// What matches, as it comes. Ends with the value.
+pub struct Stream {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    reader: ReaderId,
+}
+
+impl Hub {
+    /// A message that matches several filters comes once.
+    pub fn subscribe(self: &Arc<Self>, filters: Vec<Filter>, bounds: Bounds) -> Stream {
+        let mailbox = Arc::new(Mailbox::default());
+        let slot = mailbox.open(bounds);
+        let interest = Interest { filters, owner: None, own: false };
+        let reader = self.attach(interest, Sink { mailbox: mailbox.clone(), slot });
+        Stream { hub: self.clone(), mailbox, reader }
+    }
+}
+
+impl Stream {
+    /// What waits now, at most `count` messages.
+    pub fn take(&self, count: usize) -> Vec<Arc<Envelope>> {
+        let mut taken: Vec<Taken> = Vec::new();
+        self.mailbox.take(&mut taken, count);
+        taken.into_iter().map(|taken| taken.envelope).collect()
+    }
+
+    /// Waits for the next messages, at most `count`.
+    pub async fn next(&self, count: usize) -> Vec<Arc<Envelope>> {
+        poll_fn(|context| self.mailbox.poll(context)).await;
+        self.take(count)
+    }
+
+    /// Blocks until messages come or the time is over.
+    pub fn wait(&self, count: usize, time: Duration) -> Vec<Arc<Envelope>> {
+        let waker = current_thread();
+        let deadline = Instant::now() + time;
+        loop {
+            let taken = self.take(count);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !taken.is_empty() || left.is_zero() {
+                return taken;
+            }
+            self.mailbox.sleep(&waker, true, Some(left));
+        }
+    }
+
+    /// Messages dropped so far because they were not taken in time.
+    pub fn dropped(&self) -> u64 {
+        self.mailbox.level().dropped
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.hub.detach(self.reader);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a component's thread is told, apart from its deliveries.
+//!
+//! Orders are few and answered one by one, between two handlings. An asker that has waited long enough can
+//! hurry the thread: that interrupts the handling under way, and only while an order is still waiting, so that
+//! no interruption is left over for whatever the thread does next.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use edgewit_domain::config::Component;
+use edgewit_sandbox::Interrupter;
+use tokio::sync::oneshot;
+
+use crate::loading::{Loaded, Refusal};
+use crate::mailbox::Mailbox;
+use crate::sync::lock;
+
+/// Orders waiting at once. More askers are turned away.
+const WAITING: usize = 64;
+
+pub(crate) enum Order {
+    Start,
+    Stop,
+    /// Throw the instance away and start afresh.
+    Restart,
+    /// What the thread asked to be loaded, by the configuration that it asked with.
+    Loaded(Arc<Component>, Box<Result<Loaded, Refusal>>),
+    /// The instance goes on; what is around it changes.
+    Adjust(Arc<Component>),
+    /// A new artifact, or a configuration that an instance is made from.
+    Replace(Arc<Component>, Box<Result<Loaded, Refusal>>),
+    /// Discard the instance and end the thread.
+    End,
+}
+
+/// Dropped when the order was carried out.
+pub(crate) type Done = oneshot::Sender<()>;
+
+#[derive(Default)]
+pub(crate) struct Orders {
+    waiting: Mutex<VecDeque<(Order, Option<Done>)>>,
+}
+
+/// Too many orders wait already.
+#[derive(Debug)]
+pub(crate) struct TooMany;
+
+impl Orders {
+    pub fn push(&self, order: Order, done: Option<Done>, mailbox: &Mailbox) -> Result<(), TooMany> {
+        let mut waiting = lock(&self.waiting);
+        // The end and what was loaded are asked for once, and must arrive.
+        let may_be_refused = matches!(order, Order::Start | Order::Stop | Order::Restart);
+        if may_be_refused && waiting.len() >= WAITING {
+            return Err(TooMany);
+        }
+        waiting.push_back((order, done));
+        drop(waiting);
+        mailbox.call();
+        Ok(())
+    }
+
+    /// The next order. Taking one ends an interruption: its handling is over by then.
+    pub fn take(&self, mailbox: &Mailbox, interrupter: &Interrupter) -> Option<(Order, Option<Done>)> {
+        mailbox.answer();
+        let mut waiting = lock(&self.waiting);
+        let next = waiting.pop_front();
+        if !waiting.is_empty() {
+            mailbox.call();
+        }
+        if next.is_some() && interrupter.is_interrupted() {
+            interrupter.reset();
+        }
+        next
+    }
+
+    /// Interrupts the handling that an order waits for.
+    pub fn hurry(&self, interrupter: &Interrupter) {
+        let waiting = lock(&self.waiting);
+        if !waiting.is_empty() {
+            interrupter.interrupt();
+        }
+    }
+}

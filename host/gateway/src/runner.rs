@@ -1,0 +1,333 @@
+//! A component's own thread: it makes the instance, hands it what waits, and throws it away when it fails.
+//!
+//! One loop: carry out orders, see what is due (a restart, a tick, a health check, a renewal), handle a batch of
+//! deliveries, sleep until the next of these. Whatever a guest does, it does it here, so that it can hold up
+//! nobody else; and whatever fails here is a fault of this component and never of the process.
+//!
+//! Whether and when to start again is not decided here but by the supervision machine of the domain.
+
+mod guard;
+mod live;
+mod shift;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use edgewit_domain::config::Component;
+use edgewit_domain::control::ComponentState;
+use edgewit_domain::fault::Fault;
+use edgewit_domain::handling::StartReason;
+use edgewit_domain::limits::{HEALTHY_AFTER, LOG_BURST, LOG_LINES_PER_SECOND};
+use edgewit_domain::rate::TokenBucket;
+use edgewit_domain::supervision;
+
+use crate::desk::Desk;
+use crate::error::chain;
+use crate::loading::{Loaded, Refusal};
+use crate::mailbox::{Taken, current_thread};
+use crate::orders::Order;
+use crate::sync::lock;
+use live::Live;
+
+pub(crate) struct Runner {
+    desk: Arc<Desk>,
+    component: Arc<Component>,
+    loaded: Option<Loaded>,
+    /// A start that waits for its artifact.
+    launching: Option<StartReason>,
+    live: Option<Live>,
+    /// Taken from the mailbox and not handled yet; empty between two batches.
+    batch: VecDeque<Taken>,
+    /// What faults and rejections may say in the log.
+    log_rate: TokenBucket,
+    waker: Waker,
+}
+
+impl Runner {
+    /// To be called on the component's thread.
+    pub fn run(desk: Arc<Desk>) {
+        let component = desk.component();
+        let mut runner = Runner {
+            component,
+            loaded: None,
+            launching: None,
+            live: None,
+            batch: VecDeque::new(),
+            log_rate: TokenBucket::new(LOG_LINES_PER_SECOND.default, LOG_BURST),
+            waker: current_thread(),
+            desk,
+        };
+        if runner.component.enabled {
+            runner.step(supervision::Event::Start);
+        }
+        while runner.obey() {
+            runner.look_after();
+            runner.work();
+            runner.sleep();
+        }
+        runner.discard();
+    }
+
+    /// Carries out every waiting order. False when the last one was to end.
+    fn obey(&mut self) -> bool {
+        while let Some((order, done)) = self.desk.orders.take(&self.desk.mailbox, &self.desk.interrupter) {
+            match order {
+                Order::Start => self.step(supervision::Event::Start),
+                Order::Stop => self.step(supervision::Event::Stop),
+                Order::Restart => self.step(supervision::Event::Restart),
+                Order::Loaded(asked_with, outcome) => self.loaded(&asked_with, *outcome),
+                Order::Adjust(component) => self.adjust(component),
+                Order::Replace(component, outcome) => self.replace(component, *outcome),
+                Order::End => return false,
+            }
+            drop(done);
+        }
+        true
+    }
+
+    /// Tells supervision what happened, and does what it says.
+    fn step(&mut self, event: supervision::Event) {
+        match self.tell(event) {
+            Some(supervision::Order::Launch(reason)) => self.launch(reason),
+            Some(supervision::Order::Discard) => self.discard(),
+            None => {}
+        }
+    }
+
+    fn tell(&mut self, event: supervision::Event) -> Option<supervision::Order> {
+        let before = self.desk.state();
+        let order = self.desk.step(event);
+        let state = self.desk.state();
+        if state.word() != before.word() {
+            self.say(&state);
+        }
+        order
+    }
+
+    fn launch(&mut self, reason: StartReason) {
+        self.discard();
+        let Some(loaded) = &self.loaded else { return self.load(reason) };
+        match Live::make(&self.desk, &self.component, loaded, None, reason) {
+            Ok(live) => {
+                self.live = Some(live);
+                self.step(supervision::Event::Started);
+            }
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    /// Launches later, when the artifact is there.
+    fn load(&mut self, reason: StartReason) {
+        if self.launching.replace(reason).is_some() {
+            return;
+        }
+        let (desk, component) = (self.desk.clone(), self.component.clone());
+        let then = move |outcome| {
+            let order = Order::Loaded(component, Box::new(outcome));
+            // Orders of this kind are never refused.
+            let _ = desk.orders.push(order, None, &desk.mailbox);
+        };
+        self.desk.common.loading.start(self.component.clone(), then);
+    }
+
+    fn loaded(&mut self, asked_with: &Arc<Component>, outcome: Result<Loaded, Refusal>) {
+        if !Arc::ptr_eq(asked_with, &self.component) {
+            return;
+        }
+        let reason = self.launching.take();
+        match outcome {
+            Ok(loaded) => {
+                self.equip(Some(loaded));
+                if let (Some(reason), ComponentState::Starting) = (reason, self.desk.state()) {
+                    self.launch(reason);
+                }
+            }
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    fn equip(&mut self, loaded: Option<Loaded>) {
+        self.desk.set_digest(loaded.as_ref().map(|loaded| loaded.digest));
+        self.loaded = loaded;
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        self.equip(None);
+        self.step(supervision::Event::Refused(chain(refusal)));
+    }
+
+    fn adjust(&mut self, component: Arc<Component>) {
+        let policy_differs = self.component.restart != component.restart;
+        self.surround(component);
+        if policy_differs {
+            self.changed(None);
+        }
+        // What is being loaded was asked for with the old configuration.
+        if let Some(reason) = self.launching.take() {
+            self.load(reason);
+        }
+    }
+
+    /// Adopts what an instance is not made from.
+    fn surround(&mut self, component: Arc<Component>) {
+        let now = self.desk.now();
+        if self.component.timers != component.timers {
+            lock(&self.desk.timers).redeclare(&component.timers, now);
+        }
+        let enabled = (self.component.enabled, component.enabled);
+        self.desk.adopt(component.clone());
+        self.component = component;
+        if let Some(live) = &mut self.live {
+            live.adjust(&self.component, now);
+        }
+        match enabled {
+            (true, false) => self.step(supervision::Event::Stop),
+            (false, true) => self.step(supervision::Event::Start),
+            _ => {}
+        }
+    }
+
+    /// A running instance is replaced only by one that has started; where that fails, it goes on.
+    fn replace(&mut self, component: Arc<Component>, outcome: Result<Loaded, Refusal>) {
+        if let Some(old) = self.live.take() {
+            let swapped = match &outcome {
+                Ok(loaded) => old.swap(&self.desk, &component, loaded),
+                Err(refusal) => Err((Some(old), Fault::Host { reason: chain(refusal) })),
+            };
+            match swapped {
+                Ok(new) => self.live = Some(new),
+                Err((old, fault)) => {
+                    let name = &*self.desk.name;
+                    tracing::error!(component = name, %fault, "The new instance did not start; the old one stays");
+                    self.live = old;
+                    return if self.live.is_none() { self.fail(fault) };
+                }
+            }
+        }
+        self.launching = None;
+        match outcome {
+            Ok(loaded) => {
+                tracing::info!(component = &*self.desk.name, digest = %loaded.digest, "Replaced");
+                self.equip(Some(loaded));
+                self.surround(component);
+                self.changed(None);
+            }
+            Err(refusal) => {
+                self.surround(component);
+                self.changed(Some(&refusal));
+            }
+        }
+    }
+
+    /// Supervision begins anew with a changed component, and asks for a launch: an instance that runs already is
+    /// that launch.
+    fn changed(&mut self, refusal: Option<&Refusal>) {
+        let order = self.tell(supervision::Event::Changed(self.component.restart.clone()));
+        match (order, refusal) {
+            (Some(supervision::Order::Launch(_)), Some(refusal)) => self.refuse(refusal),
+            (Some(supervision::Order::Launch(_)), None) if self.live.is_some() => {
+                self.step(supervision::Event::Started);
+            }
+            (Some(supervision::Order::Launch(reason)), None) => self.launch(reason),
+            (Some(supervision::Order::Discard), _) => self.discard(),
+            (None, _) => {}
+        }
+    }
+
+    /// What is due by the clock.
+    fn look_after(&mut self) {
+        let now = self.desk.now();
+        if self.desk.wake_at().is_some_and(|at| at <= now) {
+            self.step(supervision::Event::Woke);
+        }
+        let Some(live) = &mut self.live else { return };
+        if live.health_is_due(now) {
+            if let Err(fault) = live.check_health(&self.component, now) {
+                self.fail(fault);
+            }
+        } else if live.renewal_is_due(&self.component, now) {
+            self.renew();
+        }
+    }
+
+    /// Planned recycling: the new instance gets the old one's state, or the old one stays.
+    fn renew(&mut self) {
+        let (Some(old), Some(loaded)) = (self.live.take(), &self.loaded) else { return };
+        match old.renew(&self.desk, &self.component, loaded) {
+            Ok(new) => {
+                self.desk.stats.recycled.add(1);
+                self.live = Some(new);
+            }
+            Err((Some(mut old), fault)) => {
+                tracing::warn!(component = &*self.desk.name, %fault, "Kept the old instance: the new one did not start");
+                old.put_renewal_off(self.desk.now() + HEALTHY_AFTER);
+                self.live = Some(old);
+            }
+            Err((None, fault)) => self.fail(fault),
+        }
+    }
+
+    fn work(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        self.desk.mailbox.take(&mut self.batch, live.room_for_deliveries());
+        let until = [live.next_tick(&self.desk), live.next_due(&self.component)].into_iter().flatten().min();
+        let ended = shift::work(&self.desk, live.instance(), &mut self.batch, &mut self.log_rate, until);
+        self.desk.mailbox.put_back(self.batch.drain(..));
+        self.desk.stats.memory.set(self.live.as_ref().map_or(0, Live::memory));
+        if let Err(fault) = ended {
+            self.desk.stats.failed.add(1);
+            self.fail(fault);
+        }
+    }
+
+    /// The instance is of no more use.
+    fn fail(&mut self, fault: Fault) {
+        self.discard();
+        // Ended because an order waits, which is what comes next.
+        if fault == Fault::Interrupted && self.desk.mailbox.is_called() {
+            tracing::info!(component = &*self.desk.name, "Interrupted what it was doing");
+            return;
+        }
+        self.step(supervision::Event::Fault(fault));
+    }
+
+    fn discard(&mut self) {
+        if let Some(live) = self.live.take() {
+            guard::discard(live);
+            self.desk.stats.memory.set(0);
+        }
+    }
+
+    fn sleep(&self) {
+        let ticks = self.live.as_ref().and_then(|live| live.next_tick(&self.desk));
+        let due = self.live.as_ref().and_then(|live| live.next_due(&self.component));
+        let next = [self.desk.wake_at(), ticks, due].into_iter().flatten().min();
+        let time = next.map(|next| next.saturating_sub(self.desk.now()));
+        if time != Some(Duration::ZERO) {
+            let deliveries = self.live.as_ref().is_some_and(|live| live.room_for_deliveries() > 0);
+            self.desk.mailbox.sleep(&self.waker, deliveries, time);
+        }
+    }
+
+    fn say(&mut self, state: &ComponentState) {
+        let name = &*self.desk.name;
+        match state {
+            ComponentState::Quarantined { faults } => {
+                let fault = self.desk.last_fault().map(|fault| fault.to_string());
+                tracing::error!(component = name, faults, fault, "Quarantined; `edgewit restart {name}` lifts it");
+            }
+            ComponentState::Refused { reason } => tracing::error!(component = name, reason, "Cannot run as it is"),
+            // A component that fails again and again may do so a thousand times a second.
+            _ if !self.log_rate.take(self.desk.now()) => {}
+            ComponentState::Backoff { faults, retry_in_ms } => {
+                let fault = self.desk.last_fault().map(|fault| fault.to_string());
+                tracing::warn!(component = name, faults, retry_in_ms, fault, "Failed, and will be started again");
+            }
+            ComponentState::Running => tracing::info!(component = name, "Running"),
+            ComponentState::Stopped => tracing::info!(component = name, "Stopped"),
+            ComponentState::Starting => tracing::debug!(component = name, "Starting"),
+        }
+    }
+}
