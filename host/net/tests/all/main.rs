@@ -1,0 +1,3 @@
+//! What the crate does with real sockets and real TLS, on the loopback interface.
+
+mod fetch;
