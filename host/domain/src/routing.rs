@@ -10,12 +10,12 @@ mod hops;
 mod plan;
 mod trie;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::topic::Filter;
 use plan::Member;
-use trie::{FixedHash, Trie};
+use trie::{FixedMap, Trie};
 
 pub use circle::possible_circles;
 pub use hops::{Circle, next_hop};
@@ -41,7 +41,7 @@ pub struct Route {
 pub struct RoutingTable {
     trie: Trie<Member>,
     routes: BTreeMap<ReaderId, Vec<Route>>,
-    owners: HashMap<Arc<str>, Owner, FixedHash>,
+    owners: FixedMap<Arc<str>, Owner>,
     next_owner: u32,
 }
 

@@ -1,1 +1,243 @@
-//! Denial first, then the permission; and that what a denial prints is the permission.
+//! Denial first, then the permission; and that the lines which a denial prints are the permission.
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use super::*;
+use crate::config::Config;
+use crate::limits::TIMERS_PENDING;
+use crate::topic::Filter;
+
+/// The grants of the component `alarm` whose configuration has these lines for it.
+fn grants(lines: &str) -> Grants {
+    let table = "[component.alarm.grant]\n";
+    let text = format!(
+        "schema = 1\n[gateway]\nthing = \"gw\"\ndata = \"/tmp\"\n[component.alarm]\nartifact = \"a.wasm\"\n{table}{lines}"
+    );
+    let config = Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
+    Grants::new("alarm".into(), config.components["alarm"].grants.clone())
+}
+
+fn topic(text: &str) -> Topic {
+    Topic::parse(text).unwrap()
+}
+
+fn check<T: std::fmt::Debug>(found: Result<T, Denied>, expected: &str) {
+    assert_eq!(found.unwrap_err().to_string(), expected);
+}
+
+/// Nothing is permitted by default, and each refusal ends in the lines that would permit it.
+#[test]
+fn what_is_not_granted_is_denied_with_its_cure() {
+    let none = grants("");
+    check(
+        none.publish(&topic("alerts/kitchen")),
+        "component `alarm` may not publish to `alerts/kitchen`; these lines would permit it:\n\
+         [component.alarm.grant.publish]\nalerts = \"alerts/kitchen\"",
+    );
+    check(
+        none.timer_pending(),
+        "component `alarm` may not set timers; these lines would permit it:\n\
+         [component.alarm.grant.timer]\npending = 16",
+    );
+    check(
+        none.http(true, "API.example.com", 443),
+        "component `alarm` may not send requests to `https://api.example.com`; these lines would permit it:\n\
+         [component.alarm.grant.http]\napi = \"https://api.example.com\"",
+    );
+    check(
+        none.http(false, "[fd00::1]", 8080),
+        "component `alarm` may not send requests to `http://[fd00::1]:8080`; these lines would permit it:\n\
+         [component.alarm.grant.http]\nfd00--1 = \"http://[fd00::1]:8080\"",
+    );
+    assert!(none.dirs().is_empty());
+}
+
+/// A name that leads inside is denied with the very address, which keeps the networks there are.
+#[test]
+fn an_address_is_denied_with_its_cure() {
+    let plc = grants("http.plc = \"http://plc.local:8080\"");
+    let grant = plc.http(false, "plc.local", 8080).unwrap();
+    assert!(plc.http_address(grant, "1.1.1.1".parse().unwrap()).is_ok());
+    check(
+        plc.http_address(grant, "::ffff:10.0.0.5".parse().unwrap()),
+        "component `alarm` may not connect to 10.0.0.5, where `http://plc.local:8080` leads; these lines would \
+         permit it:\n[component.alarm.grant.http]\n\
+         plc = { origin = \"http://plc.local:8080\", networks = [\"10.0.0.5/32\"] }",
+    );
+    let two = grants("http.plc = { origin = \"http://plc.local\", networks = [\"10.0.0.0/8\"] }");
+    let grant = two.http(false, "plc.local", 80).unwrap();
+    assert!(two.http_address(grant, "10.0.0.5".parse().unwrap()).is_ok());
+    let denied = two.http_address(grant, "fd00::1".parse().unwrap()).unwrap_err();
+    let cure = "plc = { origin = \"http://plc.local\", networks = [\"10.0.0.0/8\", \"fd00::1/128\"] }";
+    assert_eq!(denied.cure(), Some(format!("[component.alarm.grant.http]\n{cure}").as_str()));
+}
+
+/// [M2] No grant gives what only services publish, and none is offered; requests to services are like any topic.
+#[test]
+fn reserved_topics_are_denied_whatever_is_granted() {
+    let mut all = grants("publish.all = \"#\"");
+    for (name, filter) in [("aws", "$aws/#"), ("edgewit", "$edgewit/#")] {
+        all.table.publish.insert(name.into(), Filter::parse(filter).unwrap());
+    }
+    assert!(all.publish(&topic("$aws/things/gw/shadow/update")).is_ok());
+    let answer = "$aws/things/gw/shadow/update/accepted";
+    check(
+        all.publish(&topic(answer)),
+        "component `alarm` may not publish to `$aws/things/gw/shadow/update/accepted`: only the gateway's services \
+         do, and no grant changes that",
+    );
+    assert_eq!(all.publish(&topic("$edgewit/dead/x")).unwrap_err().cure(), None);
+}
+
+/// A guest cannot write lines into the log by what it asks for.
+#[test]
+fn a_denial_is_one_line_and_its_cure() {
+    let topic = topic("a\n[component.alarm.grant.publish]\nall = \"x\"\r\u{1b}[2J");
+    let text = grants("").publish(&topic).unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!text.contains(['\r', '\u{1b}']), "{text:?}");
+}
+
+/// An origin is permitted in scheme, host and port together.
+#[test]
+fn an_origin_is_granted_as_a_whole() {
+    let api = grants("http.api = \"https://api.example:8443\"\nhttp.six = \"http://[fd00::1]\"");
+    for (https, host, port, expected) in [
+        (true, "api.example", 8443, true),
+        (true, "API.Example", 8443, true),
+        (false, "api.example", 8443, false),
+        (true, "api.example", 443, false),
+        (true, "xapi.example", 8443, false),
+        (true, "api.example.", 8443, false),
+        (false, "[fd00:0::1]", 80, true),
+        (false, "fd00::1", 80, true),
+        (false, "fd00::2", 80, false),
+    ] {
+        assert_eq!(api.http(https, host, port).is_ok(), expected, "{https} {host} {port}");
+    }
+}
+
+/// What each import needs: first of a component without any grant, then of one with all.
+#[test]
+fn an_import_is_linked_by_grant() {
+    let none = grants("");
+    let all = grants(
+        "publish.all = \"#\"\ntimer.pending = 3\nhttp.api = \"https://api.example\"\ndir.data = { path = \"/data\" }",
+    );
+    assert_eq!(all.timer_pending(), Ok(3));
+    let word = |import: Import| match import {
+        Import::Free => "free",
+        Import::Granted => "granted",
+        Import::Stub => "stub",
+        Import::Denied(_) => "denied",
+        Import::Unknown => "unknown",
+    };
+    for (import, without, with) in [
+        ("edgewit:pubsub/publisher@0.1.0", "denied", "granted"),
+        ("edgewit:pubsub/publisher@0.1.7", "denied", "granted"),
+        ("edgewit:pubsub/types@0.1.0", "free", "free"),
+        ("edgewit:timer/scheduler@0.1.0", "denied", "granted"),
+        ("wasi:http/outgoing-handler@0.2.12", "stub", "granted"),
+        ("wasi:http/types@0.2.0", "free", "free"),
+        ("wasi:filesystem/preopens@0.2.3", "stub", "granted"),
+        ("wasi:filesystem/types@0.2.3", "free", "free"),
+        ("wasi:sockets/tcp@0.2.0", "stub", "stub"),
+        ("wasi:config/store@0.2.0-rc.1", "free", "free"),
+        ("wasi:logging/logging@0.1.0-draft", "free", "free"),
+        ("wasi:cli/environment@0.2.0", "free", "free"),
+        ("wasi:io/poll@0.2.0", "free", "free"),
+        ("edgewit:pubsub/publisher@0.2.0", "unknown", "unknown"),
+        ("edgewit:pubsub/publisher@0.1.0-rc.1", "unknown", "unknown"),
+        ("edgewit:pubsub/publisher@0.1.", "unknown", "unknown"),
+        ("edgewit:pubsub/publisher", "unknown", "unknown"),
+        ("edgewit:pubsub/publishers@0.1.0", "unknown", "unknown"),
+        ("edgewit:unheard/of@0.1.0", "unknown", "unknown"),
+        ("wasi:config/store@0.2.0", "unknown", "unknown"),
+        ("wasi:io/poll@0.3.0", "unknown", "unknown"),
+        ("wasi:http/incoming-handler@0.2.0", "unknown", "unknown"),
+        ("wasi:keyvalue/store@0.2.0-draft", "unknown", "unknown"),
+        ("", "unknown", "unknown"),
+        ("/@", "unknown", "unknown"),
+    ] {
+        assert_eq!((word(none.import(import)), word(all.import(import))), (without, with), "{import}");
+    }
+}
+
+/// The lines that a refused import prints let it be imported.
+#[test]
+fn a_refused_import_says_what_to_grant() {
+    for import in ["edgewit:pubsub/publisher@0.1.0", "edgewit:timer/scheduler@0.1.0"] {
+        let Import::Denied(denied) = grants("").import(import) else { panic!("{import}") };
+        assert_eq!(grants(denied.cure().unwrap()).import(import), Import::Granted, "{import}");
+    }
+    let timers = grants(grants("").timer_pending().unwrap_err().cure().unwrap());
+    assert_eq!(timers.timer_pending(), Ok(TIMERS_PENDING.default));
+}
+
+/// A second cure does not take the name of the first; what configuration would substitute is covered instead, or
+/// said to be beyond it.
+#[test]
+fn a_cure_stays_clear_of_what_is_there() {
+    let cure = |lines: &str, text: &str| grants(lines).publish(&topic(text)).unwrap_err().cure().map(String::from);
+    let line = |line: &str| Some(format!("[component.alarm.grant.publish]\n{line}"));
+    assert_eq!(cure("publish.alerts = \"x\"", "alerts/a"), line("alerts-2 = \"alerts/a\""));
+    assert_eq!(cure("", "//"), line("granted = \"//\""));
+    assert_eq!(cure("", "/Öl 1/x"), line("l-1 = \"/Öl 1/x\""));
+    assert_eq!(cure("", "a/${x}/b"), line("a = \"a/+/b\""));
+    assert_eq!(cure("", "${x}/b"), None);
+    let long = "x".repeat(100);
+    assert_eq!(cure("", &long), line(&format!("{} = \"{long}\"", "x".repeat(59))));
+}
+
+fn any_topic() -> impl Strategy<Value = Topic> {
+    "[a-c$/{}\"\\\\ \u{1}\u{7f}\u{85}é\n]{1,20}|(\\$aws/things/g/(shadow|jobs)/[a-c]{1,3}(/get)?)"
+        .prop_filter_map("no topic", |text| Topic::parse(text).ok())
+}
+
+fn any_filter() -> impl Strategy<Value = Filter> {
+    "([a-c+]/){0,3}[a-c+#]".prop_filter_map("no filter", |text| Filter::parse(text).ok())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
+
+    /// The lines that a denial prints, added to the configuration, permit just what was denied.
+    #[test]
+    fn a_cure_permits(topic in any_topic(), taken in "[a-c]") {
+        let before = format!("publish.{taken} = \"taken\"\n");
+        let denied = grants(&before).publish(&topic).unwrap_err();
+        if let Some(cure) = denied.cure() {
+            let line = cure.lines().nth(1).unwrap();
+            let after = grants(&format!("{before}publish.{line}"));
+            prop_assert_eq!(after.publish(&topic), Ok(()));
+            prop_assert_eq!(after.table.publish.len(), 2);
+        } else {
+            prop_assert!(topic.as_str().starts_with('$'));
+        }
+    }
+
+    /// So do those for a request and its address, be it outside or inside.
+    #[test]
+    fn a_cure_permits_requests(https: bool, host in "[a-z]{1,9}(\\.[a-z]{1,3})?|10\\.0\\.0\\.[0-9]|\\[fd00::[1-9]\\]",
+        port in 1..=u16::MAX, address: IpAddr) {
+        let cure = grants("").http(https, &host, port).unwrap_err();
+        let named = grants(cure.cure().unwrap());
+        let grant = named.http(https, &host, port).unwrap();
+        if let Err(denied) = named.http_address(grant, address) {
+            let within = grants(denied.cure().unwrap());
+            let grant = within.http(https, &host, port).unwrap();
+            prop_assert_eq!(within.http_address(grant, address), Ok(()));
+        }
+    }
+
+    /// A grant permits every topic of every filter that it covers, and no topic that it does not match.
+    #[test]
+    fn a_grant_permits_what_it_covers(granted in any_filter(), narrower in any_filter(), topic in any_topic()) {
+        let grants = grants(&format!("publish.g = \"{granted}\""));
+        if granted.covers(&narrower) && narrower.matches(&topic) && !topic.is_reserved() {
+            prop_assert_eq!(grants.publish(&topic), Ok(()));
+        }
+        prop_assert_eq!(grants.publish(&topic).is_ok(), granted.matches(&topic) && !topic.is_reserved());
+    }
+}

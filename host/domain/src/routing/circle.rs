@@ -30,11 +30,13 @@ pub fn possible_circles(components: &BTreeMap<Arc<str>, Arc<Component>>) -> Vec<
 fn leads(from: &Component, to: &Component, comparisons: &mut u64) -> bool {
     let itself = from.name == to.name;
     let said = from.grants.publish.values().filter(|filter| !filter.is_reserved());
-    let mut pairs = said.flat_map(|said| to.subscriptions.values().map(move |heard| (said, heard)));
-    pairs.any(|(said, heard)| {
-        *comparisons = comparisons.saturating_sub(1);
-        *comparisons > 0 && (heard.own || !itself) && said.overlaps(&heard.filter)
-    })
+    let pairs = said.flat_map(|said| to.subscriptions.values().map(move |heard| (said, heard)));
+    let affordable = |_: &_| {
+        let left = comparisons.checked_sub(1);
+        *comparisons = left.unwrap_or(0);
+        left.is_some()
+    };
+    pairs.take_while(affordable).any(|(said, heard)| (heard.own || !itself) && said.overlaps(&heard.filter))
 }
 
 /// Breadth first from `start` until it is reached again.
@@ -72,4 +74,63 @@ fn from_first_name(mut circle: Vec<Arc<str>>) -> Vec<Arc<str>> {
     let first = circle.iter().enumerate().min_by_key(|(_, name)| *name).map_or(0, |(place, _)| place);
     circle.rotate_left(first);
     circle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// Each component as its name, what it hears, and what it may publish; `!` before a filter is one's own too.
+    fn check(components: &[(&str, &[&str], &[&str])], expected: &[&[&str]]) {
+        let mut text = String::from("schema = 1\n[gateway]\nthing = \"gw\"\ndata = \"/tmp\"\n");
+        for (name, heard, said) in components {
+            text += &format!("[component.{name}]\nartifact = \"a.wasm\"\n");
+            for (number, filter) in heard.iter().enumerate() {
+                let (own, filter) = (filter.starts_with('!'), filter.trim_start_matches('!'));
+                text +=
+                    &format!("subscribe.s{number} = {{ filter = \"{filter}\", delivery = \"live\", own = {own} }}\n");
+            }
+            for (number, filter) in said.iter().enumerate() {
+                text += &format!("grant.publish.p{number} = \"{filter}\"\n");
+            }
+        }
+        let found = possible_circles(&Config::parse(&text).unwrap().components);
+        let found: Vec<Vec<&str>> = found.iter().map(|circle| circle.iter().map(|name| &**name).collect()).collect();
+        assert_eq!(found, expected, "{components:?}");
+    }
+
+    /// A chain is no circle, and neither is a component that does not ask to hear itself.
+    #[test]
+    fn a_chain_is_no_circle() {
+        check(&[], &[]);
+        check(&[("a", &["in"], &["x"]), ("b", &["x"], &["y"]), ("c", &["y"], &["out"])], &[]);
+        check(&[("a", &["x/#"], &["x/+"])], &[]);
+        check(&[("a", &["!#"], &["$aws/things/t/shadow/get"])], &[]);
+    }
+
+    /// The search ends with its comparisons, whatever is left to compare.
+    #[test]
+    fn the_search_is_bounded() {
+        let text = "schema = 1\n[gateway]\nthing = \"gw\"\ndata = \"/tmp\"\n[component.a]\nartifact = \"a.wasm\"\n\
+            subscribe.s = { filter = \"x\", delivery = \"live\", own = true }\ngrant.publish.p = \"x\"\n";
+        let config = Config::parse(text).unwrap();
+        let a = &config.components["a"];
+        assert!(leads(a, a, &mut 1) && !leads(a, a, &mut 0));
+    }
+
+    /// Circles are named once, shortest first way round, from their first name by the alphabet.
+    #[test]
+    fn circles_are_found_and_named_once() {
+        check(&[("a", &["!x"], &["x"])], &[&["a"]]);
+        check(&[("b", &["y"], &["x"]), ("a", &["x"], &["y"])], &[&["a", "b"]]);
+        let ring: [(&str, &[&str], &[&str]); 4] = [
+            ("c", &["one/+"], &["two/x"]),
+            ("a", &["two/#"], &["four/+"]),
+            ("b", &["four/three"], &["one/x"]),
+            ("d", &["two/x"], &["elsewhere"]),
+        ];
+        check(&ring, &[&["a", "b", "c"]]);
+        check(&[("a", &["z"], &["#"]), ("b", &["#"], &["#"]), ("c", &["#"], &["z"])], &[&["a", "b"], &["a", "c"]]);
+    }
 }

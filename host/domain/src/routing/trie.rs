@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use crate::topic::{Filter, Topic};
 use children::Children;
 
-pub(super) use children::FixedHash;
+pub(super) use children::FixedMap;
 
 /// Values by filter; several to each filter, each once.
 #[derive(Clone, Debug)]

@@ -1,3 +1,5 @@
+//! Every event in every state as a table, and what holds whatever happens.
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

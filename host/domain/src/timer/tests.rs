@@ -1,3 +1,5 @@
+//! Ticks late, failed and missed, by example and by random schedules.
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

@@ -1,4 +1,6 @@
 //! The tests of the domain that go through its public face only, in one binary.
 
+#![expect(clippy::disallowed_methods, reason = "the cases lie in a folder; what is tested reads no file")]
+
 #[cfg(test)]
 mod config;

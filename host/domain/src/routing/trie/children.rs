@@ -3,14 +3,14 @@
 //! Most nodes of a large trie have one child. A map for each of them would cost several hundred bytes and
 //! two more fetches from memory, a list costs what is in it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use smallvec::SmallVec;
 
-/// The same in every run: what is planned depends on the routes and on nothing else. That somebody finds many
-/// levels of one hash costs time where those are subscribed, which takes the configuration.
-pub(in crate::routing) type FixedHash = BuildHasherDefault<DefaultHasher>;
+/// A map that is the same in every run: what is planned depends on the routes and on nothing else. Whoever finds
+/// many levels of one hash gains nothing by publishing them: only what is subscribed is in a map.
+#[expect(clippy::disallowed_types, reason = "its hasher is fixed and draws no random number")]
+pub(in crate::routing) type FixedMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// The text of a level; one of usual length lies in place.
 type Level = SmallVec<[u8; 16]>;
@@ -21,7 +21,7 @@ const MANY: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) enum Children<N> {
     Few(Vec<(Level, N)>),
-    Many(HashMap<Level, N, FixedHash>),
+    Many(FixedMap<Level, N>),
 }
 
 impl<N: Default> Children<N> {
