@@ -20,4 +20,4 @@ pub mod worker;
 
 pub use instance::{Exports, Instance};
 pub use link::{LinkError, Prepared};
-pub use services::{Fetch, FetchRequest, Interrupter, LogCounter, Services};
+pub use services::{AddressCheck, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, LogCounter, Services};

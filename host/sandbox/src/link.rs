@@ -23,6 +23,9 @@ use crate::guest::{Guest, Profile};
 use crate::instance::{Exports, Instance};
 use crate::services::Services;
 
+const PUBLISHER: &str = "edgewit:pubsub/publisher@0.1.0";
+const SCHEDULER: &str = "edgewit:timer/scheduler@0.1.0";
+
 /// Why a component cannot be linked.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -121,13 +124,17 @@ fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<Guest>> {
     logging::logging::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     pubsub::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     timer::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-    if grants.publishes() {
+    if granted(grants, PUBLISHER) {
         pubsub::publisher::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
-    if grants.timer_pending().is_ok() {
+    if granted(grants, SCHEDULER) {
         timer::scheduler::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
     Ok(linker)
+}
+
+fn granted(grants: &Grants, interface: &str) -> bool {
+    matches!(grants.import(interface), Import::Granted)
 }
 
 /// Where the exports of a component are, looked up once.

@@ -21,7 +21,7 @@ pub(crate) struct Preopens(Vec<(filesystem::Dir, String)>);
 impl Preopens {
     /// Takes those of `dirs` that a grant names. One that cannot be shared is left out and said.
     pub fn new(grants: &Grants, dirs: &BTreeMap<Arc<str>, Arc<Dir>>) -> Self {
-        let granted = grants.dirs().filter_map(|(name, grant)| Some((name, grant.write, dirs.get(name)?)));
+        let granted = grants.dirs().iter().filter_map(|(name, grant)| Some((name, grant.write, dirs.get(name)?)));
         let opened = granted.filter_map(|(name, write, dir)| match dir.try_clone() {
             Ok(dir) => Some((preopen(dir, write), format!("/{name}"))),
             Err(error) => {

@@ -138,12 +138,7 @@ impl streams::HostOutputStream for Io<'_> {
         self.wait_stream(async |table| waiting_streams::HostOutputStream::blocking_flush(table, stream).await)
     }
 
-    fn splice(
-        &mut self,
-        to: Resource<DynOutputStream>,
-        from: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, to: Resource<DynOutputStream>, from: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         waiting_streams::HostOutputStream::splice(self.table, to, from, len)
     }
 
@@ -153,8 +148,6 @@ impl streams::HostOutputStream for Io<'_> {
         from: Resource<DynInputStream>,
         len: u64,
     ) -> StreamResult<u64> {
-        self.wait_stream(async |table| {
-            waiting_streams::HostOutputStream::blocking_splice(table, to, from, len).await
-        })
+        self.wait_stream(async |table| waiting_streams::HostOutputStream::blocking_splice(table, to, from, len).await)
     }
 }

@@ -22,7 +22,10 @@ impl publisher::Host for Guest {
 impl Guest {
     fn publish_message(&mut self, message: types::MessageResult) -> Result<(), types::PublishError> {
         let message = parse(message)?;
-        self.profile.grants.publish(&message.topic).map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
+        self.profile
+            .grants
+            .publish(&message.topic)
+            .map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
         self.effects.publish(message).map_err(types::PublishError::Quota)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A handling sees its own changes: what it has set it can cancel. Nothing is scheduled before it returns well.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use edgewit_domain::handling::TimerChange;
@@ -19,10 +20,10 @@ impl scheduler::Host for Guest {
     }
 
     fn cancel(&mut self, name: String) -> Result<bool> {
-        if !self.timer_is_pending(&name) {
-            return Ok(false);
-        }
-        Ok(self.effects.change_timer(TimerChange::Cancel { name }).is_ok())
+        let timers = self.services.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.effects.is_pending(&timers, &name);
+        drop(timers);
+        Ok(pending && self.effects.change_timer(TimerChange::Cancel { name }).is_ok())
     }
 }
 
@@ -36,25 +37,18 @@ impl Guest {
             return Err(types::TimerError::TooLarge(limits::TIMER_PAYLOAD_BYTES as u32));
         }
         let allowed = self.profile.grants.timer_pending().map_err(|denied| quota(denied.to_string()))?;
-        let (declared, pending) = {
-            let timers = self.services.timers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            (timers.is_declared(&name), timers.pending_names())
-        };
-        if declared {
+        let timers = self.services.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        if timers.is_declared(&name) {
             let reason = format!("\"{name}\" is a timer of the configuration; choose another name");
             return Err(types::TimerError::InvalidName(reason));
         }
-        let pending = self.effects.pending_after(pending);
-        if !pending.contains(&name) && pending.len() as u64 >= allowed {
+        let full = self.effects.pending(&timers) as u64 >= allowed;
+        if full && !self.effects.is_pending(&timers, &name) {
             return Err(quota(format!("{allowed} timers are pending, and grant.timer.pending allows no more")));
         }
+        drop(timers);
         let after = Duration::from_millis(after_ms).min(limits::TIMER_AFTER);
         self.effects.change_timer(TimerChange::Set { name, after, payload }).map_err(quota)
-    }
-
-    fn timer_is_pending(&self, name: &str) -> bool {
-        let timers = self.services.timers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        self.effects.pending_after(timers.pending_names()).contains(name)
     }
 }
 

@@ -3,12 +3,13 @@
 //! Effects leave only through [`Collector::take`], which the instance calls when a handler has returned well;
 //! every new call begins by throwing away what an earlier one left behind.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use edgewit_domain::config::ComponentLimits;
 use edgewit_domain::handling::{Effects, TimerChange};
 use edgewit_domain::limits;
 use edgewit_domain::message::Message;
+use edgewit_domain::timer::Timers;
 
 pub(crate) struct Collector {
     effects: Effects,
@@ -59,14 +60,31 @@ impl Collector {
         Ok(())
     }
 
-    /// The one-shot timers that would be pending if this handling returned well now.
-    pub fn pending_after(&self, mut pending: BTreeSet<String>) -> BTreeSet<String> {
-        for change in &self.effects.timers {
-            match change {
-                TimerChange::Set { name, .. } => pending.insert(name.clone()),
-                TimerChange::Cancel { name } => pending.remove(name),
-            };
-        }
-        pending
+    /// Whether the one-shot timer would be pending if this handling returned well now.
+    pub fn is_pending(&self, timers: &Timers, name: &str) -> bool {
+        let last = self.effects.timers.iter().rev().find(|change| changed_name(change) == name);
+        last.map_or_else(|| timers.is_pending(name), is_set)
     }
+
+    /// How many one-shot timers would be pending if this handling returned well now.
+    pub fn pending(&self, timers: &Timers) -> usize {
+        let last: BTreeMap<&str, bool> =
+            self.effects.timers.iter().map(|change| (changed_name(change), is_set(change))).collect();
+        let (gone, new) = last.iter().fold((0, 0), |(gone, new), (name, set)| match (timers.is_pending(name), set) {
+            (true, false) => (gone + 1, new),
+            (false, true) => (gone, new + 1),
+            _ => (gone, new),
+        });
+        timers.pending() + new - gone
+    }
+}
+
+fn changed_name(change: &TimerChange) -> &str {
+    match change {
+        TimerChange::Set { name, .. } | TimerChange::Cancel { name } => name,
+    }
+}
+
+fn is_set(change: &TimerChange) -> bool {
+    matches!(change, TimerChange::Set { .. })
 }

@@ -48,23 +48,23 @@ struct Reading {
     at: Instant,
 }
 
+impl Reading {
+    fn now() -> Self {
+        Reading { cpu: thread_cpu(), at: Instant::now() }
+    }
+}
+
 impl Deadline {
+    /// Made on the thread that the guest will run on: it is that thread's clock.
     pub fn new(limits: &ComponentLimits, interrupter: Interrupter, io: tokio::runtime::Handle) -> Self {
-        let now = Instant::now();
-        Deadline {
-            cpu: limits.cpu,
-            wall: limits.wall,
-            interrupter,
-            io,
-            reading: Reading { cpu: Duration::ZERO, at: now },
-            cpu_end: Duration::ZERO,
-            wall_end: now,
-        }
+        let reading = Reading::now();
+        let (cpu_end, wall_end) = (reading.cpu, reading.at);
+        Deadline { cpu: limits.cpu, wall: limits.wall, interrupter, io, reading, cpu_end, wall_end }
     }
 
     /// Reads the CPU clock. Called at both ends of a batch of handlings.
     pub fn read_cpu(&mut self) -> Duration {
-        self.reading = Reading { cpu: thread_cpu(), at: Instant::now() };
+        self.reading = Reading::now();
         self.reading.cpu
     }
 

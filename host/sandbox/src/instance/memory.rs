@@ -96,9 +96,14 @@ mod tests {
     #[test]
     fn the_limit_is_the_instance_s_not_the_memory_s() {
         let mut limit = MemoryLimit::new(300);
-        for (current, desired, unit, expected) in
-            [(0, 100, 1, true), (0, 100, 1, true), (100, 150, 1, true), (0, 7, 8, false), (0, 6, 8, true), (0, 3, 1, false)]
-        {
+        for (current, desired, unit, expected) in [
+            (0, 100, 1, true),
+            (0, 100, 1, true),
+            (100, 150, 1, true),
+            (0, 7, 8, false),
+            (0, 6, 8, true),
+            (0, 3, 1, false),
+        ] {
             assert_eq!(limit.grow(current, desired, unit), expected, "{current} → {desired} × {unit}");
         }
         assert_eq!(limit.used(), 298);

@@ -71,12 +71,8 @@ mod tests {
     fn a_closed_thread_opens_nothing() {
         let exe = std::env::current_exe().unwrap();
         assert!(File::open(&exe).is_ok());
-        let (closed, opened) = thread::spawn({
-            let exe = exe.clone();
-            move || (close().unwrap(), File::open(&exe))
-        })
-        .join()
-        .unwrap();
+        let (closed, opened) =
+            thread::scope(|scope| scope.spawn(|| (close().unwrap(), File::open(&exe))).join().unwrap());
         match closed {
             Confinement::None => assert!(opened.is_ok(), "this kernel has no Landlock"),
             _ => assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::PermissionDenied),

@@ -1,0 +1,14 @@
+//! What the sandbox promises, shown with real components: the fixtures, each of which misbehaves in one way.
+
+#[cfg(test)]
+mod artifact;
+#[cfg(test)]
+mod capabilities;
+#[cfg(test)]
+mod deadlines;
+#[cfg(test)]
+mod effects;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod support;

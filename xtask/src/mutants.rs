@@ -1,0 +1,107 @@
+//! `cargo xtask mutants`: does the suite notice? Each entry of `mutants.toml` breaks one line of the code, and the test that
+//! it names must fail on it.
+//!
+//! The breaking happens in a copy of what git tracks, with a target directory of its own, so that an interrupted run
+//! leaves nothing broken behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::process::{cargo, root, say};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    file: String,
+    old: String,
+    new: String,
+    package: String,
+    /// A nextest filter expression's `test(…)`: part of the test's name.
+    test: String,
+}
+
+pub fn run_verb(arguments: &[String]) -> Result<()> {
+    let text = fs::read_to_string(root().join("mutants.toml")).context("mutants.toml")?;
+    let all: toml::Table = toml::from_str(&text).context("mutants.toml")?;
+    let tree = copy()?;
+    let mut survivors = Vec::new();
+    for (name, table) in all.into_iter().filter(|(name, _)| arguments.is_empty() || arguments.contains(name)) {
+        let mutant: Mutant = table.try_into().with_context(|| format!("mutants.toml: {name}"))?;
+        match noticed(&tree, &mutant).with_context(|| name.clone())? {
+            true => println!("noticed   {name}: {}", mutant.test),
+            false => {
+                println!("SURVIVED  {name}: {} passes all the same", mutant.test);
+                survivors.push(name);
+            }
+        }
+    }
+    if !survivors.is_empty() {
+        bail!("{} mutants survived: {}", survivors.len(), survivors.join(", "));
+    }
+    Ok(())
+}
+
+/// Breaks the line, runs the test, mends the line.
+fn noticed(tree: &Path, mutant: &Mutant) -> Result<bool> {
+    let path = tree.join(&mutant.file);
+    let sound = fs::read_to_string(&path).with_context(|| mutant.file.clone())?;
+    let places = sound.matches(&mutant.old).count();
+    if places != 1 {
+        bail!("{} has {places} places that read {:?}; name one", mutant.file, mutant.old);
+    }
+    if !passes(tree, mutant)? {
+        bail!("{} fails on sound code", mutant.test);
+    }
+    fs::write(&path, sound.replacen(&mutant.old, &mutant.new, 1))?;
+    let passed = passes(tree, mutant);
+    fs::write(&path, sound)?;
+    Ok(!passed?)
+}
+
+/// Whether the test passes. Code that does not compile shows nothing about tests, and is an error.
+fn passes(tree: &Path, mutant: &Mutant) -> Result<bool> {
+    let only = format!("test({})", mutant.test);
+    let arguments = ["nextest", "run", "--locked", "--package", &mutant.package, "-E", &only];
+    let target = tree.with_file_name("target");
+    let ran = cargo().args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", target).output()?;
+    let words = String::from_utf8_lossy(&ran.stderr);
+    if words.contains("could not compile") || words.contains("no tests to run") {
+        bail!("{words}");
+    }
+    Ok(ran.status.success())
+}
+
+/// What git tracks, as it is now, and the guests that tests run.
+fn copy() -> Result<PathBuf> {
+    let tree = root().join("target").join("mutants").join("tree");
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    say(format!("copying what git tracks to {}", tree.display()));
+    let listed = Command::new("git").arg("ls-files").current_dir(root()).output().context("git ls-files")?;
+    for path in String::from_utf8_lossy(&listed.stdout).lines() {
+        copy_file(&root().join(path), &tree.join(path))?;
+    }
+    let guests = Path::new("components/target/wasm32-wasip2/release");
+    for guest in fs::read_dir(root().join(guests)).context("no guests; run `cargo xtask guests`")?.flatten() {
+        if guest.path().extension().is_some_and(|ending| ending == "wasm") {
+            copy_file(&guest.path(), &tree.join(guests).join(guest.file_name()))?;
+        }
+    }
+    Ok(tree)
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().context("a file stands in a folder")?;
+    fs::create_dir_all(folder)?;
+    if from.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from)?, to)?;
+    } else if from.exists() {
+        fs::copy(from, to).with_context(|| from.display().to_string())?;
+    }
+    Ok(())
+}
