@@ -327,7 +327,7 @@ fn the_child_shuts_itself_in_before_it_sees_the_component() {
         [("Max open files", "0"), ("Max file size", "0"), ("Max core file size", "0"), ("Max cpu time", "7")]
     {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-        let found: Vec<&str> = line[name.len()..].split_whitespace().take(2).collect();
+        let found: Vec<&str> = line.trim_start_matches(name).split_whitespace().take(2).collect();
         assert_eq!(found, [value, value], "{name}");
     }
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
@@ -339,13 +339,14 @@ fn the_child_shuts_itself_in_before_it_sees_the_component() {
 
 #[test]
 fn the_child_ends_with_whoever_waits_for_it() {
-    let mut child = thread::spawn(|| {
-        let child = waiting_child(std::process::id());
-        shut_in(child.id());
-        child
-    })
-    .join()
-    .unwrap();
+    let mut child = thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let child = waiting_child(std::process::id());
+            shut_in(child.id());
+            child
+        });
+        waits.join().unwrap()
+    });
     until("the end of the child", || child.try_wait().unwrap());
 }
 
