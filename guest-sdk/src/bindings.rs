@@ -4,7 +4,7 @@
 //! Each export has a world of its own, because what a world exports, a component must have: a single world with
 //! everything would make every component export everything. The types are those of `imports` throughout.
 //! Nothing here is written by hand, and nothing outside of this crate names it: the rest of the crate re-exports it.
-#![allow(missing_docs, unsafe_code, clippy::all)]
+#![expect(missing_docs, reason = "generated, and documented in the WIT")]
 
 pub mod imports {
     wit_bindgen::generate!({

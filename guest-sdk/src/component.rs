@@ -102,10 +102,11 @@ impl<C: Component> Default for Slot<C> {
 #[macro_export]
 macro_rules! component {
     ($component:ident: $($capability:ident),+ $(,)?) => {
-        #[allow(unsafe_code, reason = "the generated exports cross into the component model")]
         const _: () = {
-            #[allow(dead_code, reason = "outside of a component nothing is exported")]
             struct Exports;
+            // Outside of a component nothing is exported, and without this all of it would count as unused.
+            #[cfg(not(target_family = "wasm"))]
+            const _: Exports = Exports;
             ::std::thread_local! {
                 static INSTANCE: $crate::__private::Slot<$component> = const { $crate::__private::Slot::new() };
             }

@@ -1,4 +1,5 @@
 //! What the bench promises: it undoes, refuses, times and replaces as the gateway does.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::time::Duration;
 
