@@ -21,7 +21,7 @@ use crate::units;
 #[command(after_help = "Example:
   edgewit new --lang rust average && edgewit build average
 
-Needs a Rust toolchain with the target wasm32-wasip2. Where that is missing, the one command that installs it is shown.
+Needs a Rust toolchain with the target wasm32-wasip2. Where that is missing, the one command that installs it is shown. \
 The build is always optimised.")]
 pub struct Args {
     /// The folder of the component's Cargo.toml

@@ -14,7 +14,7 @@ use crate::output::{self, Format, safe_lines};
 #[command(after_help = "Example:
   edgewit check --config /etc/edgewit/edgewit.toml && edgewit reload
 
-Every mistake is shown at once, with its line, its key and its cure. A component that imports more than it was granted
+Every mistake is shown at once, with its line, its key and its cure. A component that imports more than it was granted \
 is one, and the lines that would grant it are shown. Ends with 64 if there are mistakes.")]
 pub struct Args {
     /// The configuration

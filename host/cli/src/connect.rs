@@ -116,7 +116,7 @@ pub fn data_directory(config: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn mistaken(config: &Path, mistakes: &Mistakes) -> anyhow::Error {
-    let what = mistakes.in_file(&config.display().to_string()).to_string();
+    let what = format!("the configuration has mistakes\n{}", mistakes.in_file(&config.display().to_string()));
     Failure::new(Exit::Configuration, what, "correct it, or name what you mean on the command line").into()
 }
 

@@ -28,7 +28,7 @@ Ends with 1 if anything is `fail`; what is `warn` works, with the drawback that 
 pub struct Args {
     #[command(flatten)]
     format: Format,
-    /// The data directory to examine [default: that of the configuration, or the current folder]
+    /// The data directory to examine [default: the configuration's, or the current one]
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     data: Option<PathBuf>,
     /// The configuration that names the data directory [default: edgewit.toml, if it is there]
@@ -112,6 +112,14 @@ mod tests {
                 finding("memory", Verdict::Fail, "32.0 MiB", "64 MiB are needed"),
             ],
         };
-        expect![[r#""#]].assert_eq(&render(&examination, Look::default()));
+        expect![[r#"
+            CHECK   VERDICT  FOUND
+            kernel  ok       Linux 6.1
+            cores   warn     1 core; use a machine with two
+            memory  fail     32.0 MiB; 64 MiB are needed
+
+            this machine cannot run edgewit as it is
+        "#]]
+        .assert_eq(&render(&examination, Look::default()));
     }
 }

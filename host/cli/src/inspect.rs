@@ -199,7 +199,32 @@ mod tests {
     #[test]
     fn what_has_to_be_granted_is_shown_as_it_is_written() {
         let inspection = Inspection::of(Path::new("average.wasm"), "average", &surface());
-        expect![[r#""#]].assert_eq(&inspection.render(Look::default()));
+        expect![[r#"
+            average.wasm  102.4 KiB, starts with 1.1 MiB of memory
+            made with  Rust 1.95
+
+            exports
+              edgewit:pubsub/handler@0.1.0
+
+            IMPORTS                           ACCESS
+            edgewit:pubsub/types@0.1.0        free
+            edgewit:pubsub/publisher@0.1.0    needs a grant
+            edgewit:timer/scheduler@0.1.0     needs a grant
+            wasi:http/outgoing-handler@0.2.3  refuses every call until something is granted
+            wasi:sockets/tcp@0.2.3            refuses every call; no grant gives it
+            acme:valve/control@2.0.0          not known to this edgewit: the component is refused
+
+            grants
+            [component.average.grant.publish]
+            average = "average/#"
+            [component.average.grant.timer]
+            pending = 16
+
+            grants, if it uses them
+            [component.average.grant.http]
+            example = "https://example.com"
+        "#]]
+        .assert_eq(&inspection.render(Look::default()));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Restart {
 #[command(after_help = "Example:
   edgewit stop average
 
-It stays stopped until `edgewit start` or a restart of the gateway. To keep it from running for good, write
+It stays stopped until `edgewit start` or a restart of the gateway. To keep it from running for good, write \
 `enabled = false` under its [component.NAME] and `edgewit reload`.")]
 pub struct Stop {
     #[command(flatten)]

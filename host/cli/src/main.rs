@@ -3,7 +3,6 @@
 //! Here arguments are read and text is printed, and nothing is decided: what a verb does happens in the gateway, the
 //! sandbox and the domain. The compiler of components runs as a child of this same binary under hard limits, so
 //! that verb is taken first, before anything else has had a chance to allocate or open something.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod build;
 mod check;

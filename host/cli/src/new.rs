@@ -153,7 +153,11 @@ mod tests {
     fn collect(folder: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let below = below.join(entry.file_name());
-            if entry.path().is_dir() { collect(&entry.path(), &below, found) } else { drop(found.insert(below)) }
+            if entry.path().is_dir() {
+                collect(&entry.path(), &below, found);
+            } else {
+                found.insert(below);
+            }
         }
     }
 

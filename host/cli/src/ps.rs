@@ -64,7 +64,7 @@ fn render(status: &Status, look: Look) -> String {
             status::remark(component).into(),
         ]);
     }
-    let headline = status::headline(status, look);
+    let headline = status::headline(status, None, look);
     if status.components.is_empty() {
         return format!(
             "{headline}\nno components: add a [component.NAME] to the configuration and `edgewit reload`\n"
@@ -81,12 +81,25 @@ mod tests {
 
     #[test]
     fn every_state_has_its_line() {
-        expect![[r#""#]].assert_eq(&render(&status::sample(), Look::default()));
+        expect![[r#"
+            gw-cellar-7  edgewit 0.1.0  up 2h 03m  98,765 messages  --dev: unsigned components run
+
+            COMPONENT  STATE         SINCE    HANDLED  FAILED  REJECTED  DROPPED  QUEUED  RESTARTS   MEMORY  REMARK
+            alarm      backoff      300 ms          0       1         2       12       0         1      0 B  again in 1s; computed longer than 50ms in one handling; raise limits.cpu or do less at once
+            average    running      2h 03m  1,234,567       1         2       12       3         1  1.2 MiB  last fault: trapped: unreachable
+            export     refused      1m 30s          0       1         2       12       0         1      0 B  no file `export.wasm`\nput it there
+            spin       quarantined  1m 01s          0       1         2       12       0         1      0 B  8 faults; `edgewit restart` lifts it; computed longer than 50ms in one handling; raise limits.cpu or do less at once
+            valve      stopped          5s          0       1         2       12       0         1      0 B
+        "#]].assert_eq(&render(&status::sample(), Look::default()));
     }
 
     #[test]
     fn an_empty_gateway_says_how_to_fill_it() {
         let status = Status { components: Default::default(), dev: false, circles: 7, ..status::sample() };
-        expect![[r#""#]].assert_eq(&render(&status, Look::default()));
+        expect![[r#"
+            gw-cellar-7  edgewit 0.1.0  up 2h 03m  98,765 messages  7 dropped in circles
+            no components: add a [component.NAME] to the configuration and `edgewit reload`
+        "#]]
+        .assert_eq(&render(&status, Look::default()));
     }
 }

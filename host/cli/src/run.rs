@@ -16,8 +16,8 @@ use crate::output::{self, safe};
 #[command(after_help = "Example:
   edgewit run --config /etc/edgewit/edgewit.toml --dev
 
-SIGTERM and SIGINT end it in good order, SIGHUP reads the configuration again. It asks nobody for a password and takes no
-port unless the configuration says so; `edgewit ps` and the other verbs speak to its control socket.")]
+SIGTERM and SIGINT end it in good order, SIGHUP reads the configuration again. It opens \
+no port unless the configuration says so; `edgewit ps` and the other verbs speak to its control socket.")]
 pub struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = connect::CONFIG)]
@@ -79,6 +79,14 @@ mod tests {
                     [component.average]\nartifact = \"a.wasm\"\n\
                     [component.spare]\nartifact = \"a.wasm\"\nenabled = false\n";
         let config = Config::parse(text).unwrap();
-        expect![[r#""#]].assert_eq(&announce(Path::new("/etc/edgewit.toml"), &config, None, true));
+        expect![[r#"
+            edgewit 0.1.0 runs gateway gw
+              configuration  /etc/edgewit.toml
+              control        /etc/data/control.sock
+              metrics        none: add [metrics] to the configuration
+              components     average, spare (not enabled)
+              --dev          unsigned components run; not for production
+        "#]]
+        .assert_eq(&announce(Path::new("/etc/edgewit.toml"), &config, None, true));
     }
 }

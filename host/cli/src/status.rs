@@ -8,21 +8,22 @@ use crate::output::{Look, Tone, safe};
 use crate::table::Cell;
 use crate::units;
 
-/// One line about the gateway as a whole.
-pub fn headline(status: &Status, look: Look) -> String {
+/// One line about the gateway as a whole; `rate` is its messages a second, where that is known.
+pub fn headline(status: &Status, rate: Option<f64>, look: Look) -> String {
     let mut line = format!(
-        "{}  edgewit {}  up {}  {} messages",
+        "{}  edgewit {}  up {}  {} messages{}",
         look.paint(Tone::Strong, &safe(&status.thing)),
         safe(&status.version),
         units::milliseconds(status.uptime_ms),
         units::count(status.messages),
+        rate.map(|rate| format!(", {}/s", units::rate(rate))).unwrap_or_default(),
     );
     if status.circles > 0 {
         let circles = format!("{} dropped in circles", units::count(status.circles));
         line.push_str(&format!("  {}", look.paint(Tone::Warn, &circles)));
     }
     if status.dev {
-        line.push_str(&format!("  {}", look.paint(Tone::Warn, "--dev: unsigned artifacts run")));
+        line.push_str(&format!("  {}", look.paint(Tone::Warn, "--dev: unsigned components run")));
     }
     line
 }

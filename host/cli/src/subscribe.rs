@@ -14,7 +14,7 @@ use crate::output::{self, Format, Payload, safe, safe_bytes};
   edgewit sub 'sensors/+/temperature' 'alerts/#'
   edgewit sub -n 1 --json 'alerts/#'
 
-Each line is a topic, a space, and the payload. What is no text, or what a terminal would obey, is shown by its code;
+Each line is a topic, a space, and the payload. What is no text, or what a terminal would obey, is shown by its code; \
 `--json` gives it exactly.")]
 pub struct Args {
     #[command(flatten)]

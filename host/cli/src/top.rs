@@ -27,8 +27,8 @@ use crate::{status, units};
   edgewit top
   edgewit top --once --json
 
-On a terminal `q` or Ctrl-C ends it. Handling times (p50, p99) are since the start of the gateway, rates over the last
-interval.")]
+On a terminal `q` or Ctrl-C ends it. Handling times (p50, p99) are since the start of the gateway, rates over the \
+last interval.")]
 pub struct Args {
     #[command(flatten)]
     gateway: Gateway,
@@ -72,7 +72,7 @@ struct Row<'a> {
 }
 
 pub fn top(args: &Args) -> Outcome {
-    let mut samples = sample(args.gateway.connect()?, Duration::from_secs(args.interval));
+    let mut samples = sample(args.gateway.connect()?, Duration::from_secs(args.interval))?;
     let mut before = next(samples.blocking_recv())?;
     if std::io::stdout().is_terminal() && !args.once && !args.format.json {
         return screen::show(samples, before);
@@ -94,9 +94,9 @@ pub fn top(args: &Args) -> Outcome {
 }
 
 /// Asks the gateway at intervals until nobody listens.
-fn sample(mut client: Client, interval: Duration) -> Receiver<anyhow::Result<Sample>> {
+fn sample(mut client: Client, interval: Duration) -> anyhow::Result<Receiver<anyhow::Result<Sample>>> {
     let (sender, receiver) = channel(1);
-    std::thread::spawn(move || {
+    std::thread::Builder::new().name("sampler".into()).spawn(move || {
         loop {
             let status = match connect::ask(&mut client, &Command::Status) {
                 Ok(Reply::Status(status)) => Ok(Sample { at: Instant::now(), status: *status }),
@@ -109,8 +109,8 @@ fn sample(mut client: Client, interval: Duration) -> Receiver<anyhow::Result<Sam
             }
             std::thread::sleep(interval);
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 fn next(sample: Option<anyhow::Result<Sample>>) -> anyhow::Result<Sample> {
@@ -156,8 +156,8 @@ impl<'a> Frame<'a> {
                 units::count(row.restarts).into(),
             ]);
         }
-        let rate = units::rate(self.messages_per_second);
-        format!("{}  {rate}/s\n\n{}", status::headline(status, look), table.render(look))
+        let headline = status::headline(status, Some(self.messages_per_second), look);
+        format!("{headline}\n\n{}", table.render(look))
     }
 }
 
@@ -206,7 +206,17 @@ mod tests {
     fn rates_are_differences_over_the_interval() {
         let (before, now) = two_samples();
         let frame = Frame::between(&before, &now);
-        expect![[r#""#]].assert_eq(&frame.render(&now.status, Look::default()));
+        expect![[r#"
+            gw-cellar-7  edgewit 0.1.0  up 2h 03m  101,265 messages, 1,250/s  --dev: unsigned components run
+
+            COMPONENT  STATE        MSG/S    P50     P99  CPU %   MEMORY  QUEUED  RESTARTS
+            alarm      backoff        0.0   0 µs    0 µs    0.0      0 B       0         1
+            average    running      1,000  42 µs  1.9 ms   12.5  1.2 MiB       3         1
+            export     refused        0.0   0 µs    0 µs    0.0      0 B       0         1
+            spin       quarantined    0.0   0 µs    0 µs    0.0      0 B       0         1
+            valve      stopped        0.0   0 µs    0 µs    0.0      0 B       0         1
+        "#]]
+        .assert_eq(&frame.render(&now.status, Look::default()));
     }
 
     #[test]
@@ -214,7 +224,25 @@ mod tests {
         let (before, mut now) = two_samples();
         now.status.components.retain(|name, _| name == "average");
         let frame = Frame::between(&before, &now);
-        expect![[r#""#]].assert_eq(&serde_json::to_string_pretty(&frame).unwrap());
+        expect![[r#"
+            {
+              "thing": "gw-cellar-7",
+              "uptime_ms": 7384000,
+              "messages_per_second": 1250.0,
+              "components": {
+                "average": {
+                  "state": "running",
+                  "messages_per_second": 1000.0,
+                  "cpu_percent": 12.5,
+                  "p50_us": 42,
+                  "p99_us": 1900,
+                  "memory": 1310720,
+                  "queued": 3,
+                  "restarts": 1
+                }
+              }
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&frame).unwrap());
     }
 
     #[test]

@@ -22,11 +22,11 @@ use report::{Input, Report};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   echo 'sensors/a {\"celsius\": 9.5}' | edgewit try --component average
-  printf 'sensors/a 9.5\\n!tick flush\\n' | edgewit try --config site/edgewit.toml --component average --json
+  printf 'sensors/a 9.5\\n!tick flush\\n' | edgewit try --component average --json
   edgewit try target/wasm32-wasip2/release/average.wasm
 
-A line is a topic, a space, and the payload. `!tick NAME` calls a timer; empty lines and lines with `#` in front are
-skipped. With --component the component has the configuration, grants and limits of the file; a bare file has no
+A line is a topic, a space, and the payload. `!tick NAME` calls a timer; empty lines and lines with `#` in front are \
+skipped. With --component the component has the configuration, grants and limits of the file; a bare file has no \
 configuration and no grants, and what it would need is shown. Ends with 1 if anything was rejected or failed.")]
 pub struct Args {
     /// A component file, without configuration and grants

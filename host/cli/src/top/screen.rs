@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
+use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -59,10 +60,10 @@ impl Screen {
 
     fn draw(&mut self, before: &Sample, now: &Sample) -> anyhow::Result<()> {
         let look = Look::of_stdout();
-        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let rows = tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0);
         let text = Frame::between(before, now).render(&now.status, look);
         let mut picture = String::from("\x1b[H");
-        let last = rows.saturating_sub(1);
+        let last = rows.unwrap_or(24).saturating_sub(1);
         for line in text.lines().take(last) {
             picture.push_str(line);
             picture.push_str("\x1b[K\n");
@@ -72,7 +73,7 @@ impl Screen {
         if hidden > 0 {
             picture.push_str(&format!("… {hidden} more"));
         }
-        Ok(write(&picture).map_err(|error| anyhow::Error::new(error).context(Printing))?)
+        write(&picture).context(Printing)
     }
 }
 
@@ -106,7 +107,8 @@ impl Ends {
         let (sender, keys) = channel(1);
         let mut keyboard = Some(sender);
         if io::stdin().is_terminal() {
-            keyboard.take().map(|sender| std::thread::spawn(move || await_quit(&sender)));
+            let sender = keyboard.take();
+            std::thread::Builder::new().name("keyboard".into()).spawn(move || await_quit(sender))?;
         }
         Ok(Ends {
             keys,
@@ -128,9 +130,9 @@ impl Ends {
 }
 
 /// Returns at `q`, Ctrl-C, or the end of the terminal. Its thread ends with the process.
-fn await_quit(sender: &Sender<()>) {
+fn await_quit(sender: Option<Sender<()>>) {
     let mut pressed = [0];
     while matches!(io::stdin().read(&mut pressed), Ok(1)) && !matches!(pressed, [b'q' | b'Q' | CTRL_C]) {}
-    // Nobody listens any more only when `top` has ended already.
-    let _ = sender.blocking_send(());
+    // Dropped, the sender ends the channel, and that is the word that is waited for.
+    drop(sender);
 }

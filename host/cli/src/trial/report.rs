@@ -235,7 +235,36 @@ mod tests {
 
     #[test]
     fn programs_get_every_effect() {
-        expect![[r#""#]].assert_eq(&serde_json::to_string_pretty(&done()).unwrap());
+        expect![[r#"
+            {
+              "input": {
+                "topic": "sensors/a"
+              },
+              "outcome": "done",
+              "publishes": [
+                {
+                  "topic": "alerts/heat",
+                  "payload": "9 °C\u001b[2J",
+                  "qos": 0,
+                  "retain": false
+                }
+              ],
+              "timers": [
+                {
+                  "change": "set",
+                  "name": "quiet",
+                  "after_ms": 5000,
+                  "payload": "x"
+                },
+                {
+                  "change": "cancel",
+                  "name": "loud"
+                }
+              ],
+              "wall_us": 1200,
+              "cpu_us": 900
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&done()).unwrap());
     }
 
     #[test]
@@ -243,7 +272,7 @@ mod tests {
         let fault = Fault::CpuDeadline { limit: Duration::from_millis(50) };
         let report = Report::new(Input::Tick("flush".into()), TrialOutcome::Failed(fault), 52_000, 50_100);
         assert!(!report.is_good());
-        expect![[r#""#]].assert_eq(&report.remark().unwrap());
+        expect!["!tick flush: failed (52.0 ms, CPU 50.1 ms): computed longer than 50ms in one handling; raise limits.cpu or do less at once"].assert_eq(&report.remark().unwrap());
         assert_eq!(done().remark().unwrap(), "sensors/a: done (1.2 ms, CPU 900 µs)");
     }
 }
