@@ -1,2 +1,65 @@
-//! x
-fn main() {}
+//! `cargo xtask bench [NAME…]`: what the gateway costs, each figure beside its baseline in the same run.
+//!
+//! Machines are noisy, so nothing here is an absolute promise: a budget is a ratio (or a number of bytes), taken over
+//! rounds in which figure and baseline take turns, and the median decides. Each figure is one line; a missed budget is
+//! exit status 1.
+
+mod bed;
+mod dispatch;
+mod fanout;
+mod figure;
+mod footprint;
+mod isolation;
+mod machine;
+mod raw;
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use figure::Figure;
+
+type Bench = (&'static str, &'static str, fn() -> Result<Vec<Figure>>);
+
+const BENCHES: &[Bench] = &[
+    ("dispatch", "a message through a component, against a bare wasmtime call and a native closure", dispatch::run),
+    ("fan-out", "one publish to 1,000 readers, and routing among 100,000 filters", fanout::run),
+    ("start", "process start to the first message handled, ten components", start::run),
+    ("footprint", "memory of ten and of a hundred idle components", footprint::run),
+    ("isolation", "a good component beside one that spins and one that floods", isolation::run),
+];
+
+fn main() -> Result<ExitCode> {
+    let (names, json) = arguments()?;
+    if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|(known, ..)| known != name)) {
+        let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
+        bail!("there is no bench `{unknown}`; there are {}", known.join(", "));
+    }
+    let mut figures = Vec::new();
+    for (name, purpose, run) in BENCHES.iter().filter(|(name, ..)| names.is_empty() || names.iter().any(|n| n == name))
+    {
+        eprintln!("==> {name}: {purpose}");
+        let taken = run().with_context(|| name.to_string())?;
+        taken.iter().for_each(|figure| println!("{figure}"));
+        figures.extend(taken);
+    }
+    if let Some(path) = json {
+        std::fs::write(&path, serde_json::to_string_pretty(&figures)?).with_context(|| path.display().to_string())?;
+    }
+    let missed = figures.iter().filter(|figure| figure.is_missed()).count();
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn arguments() -> Result<(Vec<String>, Option<PathBuf>)> {
+    let (mut names, mut json) = (Vec::new(), None);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => json = Some(words.next().context("--json FILE")?.into()),
+            _ => names.push(word),
+        }
+    }
+    Ok((names, json))
+}

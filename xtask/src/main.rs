@@ -3,11 +3,16 @@
 //! This file is the table of verbs and nothing else; what a verb does stands in the module of its name. No verb is part
 //! of the product, and none changes a file that git tracks.
 
+mod bench;
 mod bomb;
+mod demo;
 mod guests;
 mod languages;
+mod mutants;
 mod process;
 mod setup;
+mod test;
+mod tidy;
 #[path = "../../host/cli/src/build/toolchain.rs"]
 mod toolchain;
 
@@ -24,6 +29,31 @@ struct Verb {
 }
 
 const VERBS: &[Verb] = &[
+    Verb {
+        name: "demo",
+        arguments: "[--seconds N]",
+        purpose: "build everything and run the cold-room scenario; Ctrl-C ends it",
+        run: demo::run_verb,
+    },
+    Verb {
+        name: "test",
+        arguments: "[--long] [--rounds N] [--seed S]",
+        purpose: "everything that a change has to pass; --long adds other languages and more rounds",
+        run: test::run_verb,
+    },
+    Verb {
+        name: "bench",
+        arguments: "[NAME…] [--json FILE]",
+        purpose: "measure against the budgets: dispatch, fan-out, start, footprint, isolation",
+        run: bench::run_verb,
+    },
+    Verb {
+        name: "mutants",
+        arguments: "[NAME…]",
+        purpose: "break the code on purpose, one line at a time, and see that the suite notices",
+        run: mutants::run_verb,
+    },
+    Verb { name: "tidy", arguments: "", purpose: "check the house rules that no lint knows", run: tidy::run_verb },
     Verb {
         name: "setup",
         arguments: "",

@@ -67,7 +67,8 @@ fn tracked() -> Result<Vec<File>> {
     let text = ["rs", "toml", "md"];
     let wanted = names.lines().filter(|name| text.iter().any(|ending| name.ends_with(&format!(".{ending}"))));
     // What git tracks and somebody has just removed is no business of ours.
-    let read = wanted.filter_map(|path| Some(File { path: path.into(), text: fs::read_to_string(root().join(path)).ok()? }));
+    let read =
+        wanted.filter_map(|path| Some(File { path: path.into(), text: fs::read_to_string(root().join(path)).ok()? }));
     Ok(read.collect())
 }
 
@@ -86,7 +87,13 @@ fn is_not_called_mod(file: &File) -> Option<String> {
 }
 
 fn is_finished(file: &File) -> Option<String> {
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("todo", "!("), concat!("unimpl", "emented!(")];
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("todo", "!("),
+        concat!("unimpl", "emented!("),
+    ];
     let found = words.iter().find(|word| file.text.contains(*word))?;
     Some(format!("says {found}: finish it or file an issue"))
 }

@@ -18,11 +18,16 @@ const ARROWS: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str], &str)] = &[
     ("wasmtime", &["host/sandbox", "benches"], "only the sandbox says wasmtime"),
     ("anyhow", &["host/cli", "xtask", "benches"], "errors are typed outside the command line"),
-    ("tokio", &["host/net", "host/sandbox", "host/gateway", "host/cli", "benches"], "the domain and the store are synchronous"),
+    (
+        "tokio",
+        &["host/net", "host/sandbox", "host/gateway", "host/cli", "benches"],
+        "the domain and the store are synchronous",
+    ),
 ];
 
 pub fn check(files: &[File]) -> Vec<String> {
-    let manifests = files.iter().filter_map(|file| Some((file.path.strip_suffix("/Cargo.toml")?, dependencies(&file.text))));
+    let manifests =
+        files.iter().filter_map(|file| Some((file.path.strip_suffix("/Cargo.toml")?, dependencies(&file.text))));
     manifests.flat_map(|(folder, names)| complaints(folder, &names)).collect()
 }
 

@@ -15,7 +15,10 @@ pub fn check(files: &[File]) -> Vec<String> {
                 && (file.text.contains(&function) || (file.path.starts_with("benches/") && file.text.contains(&bench)))
         })
     };
-    named.filter(|name| !exists(name)).map(|name| format!("docs/promises.md: there is no test `{name}` [promises]")).collect()
+    named
+        .filter(|name| !exists(name))
+        .map(|name| format!("docs/promises.md: there is no test `{name}` [promises]"))
+        .collect()
 }
 
 /// The names in the second column, each between backticks.

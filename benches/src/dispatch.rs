@@ -1,0 +1,99 @@
+//! A message in the hub → a Rust component → its publish back in the hub, while messages are waiting.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use edgewit_domain::config::{FullRule, Profile};
+use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::topic::{Filter, Topic};
+use edgewit_gateway::{Bounds, Gateway, Stream};
+use edgewit_sandbox::engine::Engine;
+
+use crate::bed::{Folder, echoes, fixture};
+use crate::figure::{Budget, Figure};
+use crate::raw::Raw;
+
+const ROUNDS: usize = 9;
+const MESSAGES: usize = 50_000;
+const PAYLOAD: &[u8; 64] = &[b'x'; 64];
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const ROOMY: Bounds = Bounds { messages: 1_000_000, bytes: 1 << 30, full: FullRule::DropOldest };
+
+pub fn run() -> Result<Vec<Figure>> {
+    let wasm = fs::read(fixture("echo")).context("the echo fixture; run `cargo xtask guests`")?;
+    let mut raw = Raw::new(&Engine::new(Profile::Standard)?, &wasm, "in/0", "out/0")?;
+    let folder = Folder::new(&echoes(1)?)?;
+    let gateway = folder.start()?;
+    let (mut component, mut native) = (Vec::new(), Vec::new());
+    bare(&mut raw)?;
+    through(&gateway, "in/0", "out/0")?;
+    for _ in 0..ROUNDS {
+        let bare = bare(&mut raw)?;
+        component.push((through(&gateway, "in/0", "out/0")?, bare));
+        native.push((through_closure(&gateway)?, bare));
+    }
+    gateway.shutdown();
+    Ok(vec![
+        Figure::beside("dispatch: through a component", "ns", &component, Budget::Ratio(2.0)),
+        Figure::beside("dispatch: through a native closure", "ns", &native, Budget::None),
+    ])
+}
+
+fn bare(raw: &mut Raw) -> Result<f64> {
+    let before = raw.published();
+    let started = Instant::now();
+    for _ in 0..MESSAGES {
+        raw.call(PAYLOAD)?;
+    }
+    let each = started.elapsed().as_nanos() as f64 / MESSAGES as f64;
+    ensure!(raw.published() - before == MESSAGES as u64, "the component did not publish");
+    Ok(each)
+}
+
+/// Nanoseconds a message, from the first one published to the last answer in its reader's queue.
+fn through(gateway: &Gateway, to: &str, back: &str) -> Result<f64> {
+    let answers = gateway.hub().subscribe(vec![Filter::parse(back)?], ROOMY);
+    let topic = Topic::parse(to)?;
+    let started = Instant::now();
+    for _ in 0..MESSAGES {
+        gateway.hub().publish(Message::new(topic.clone(), *PAYLOAD), Origin::Operator, None)?;
+    }
+    expect(&answers, MESSAGES)?;
+    Ok(started.elapsed().as_nanos() as f64 / MESSAGES as f64)
+}
+
+fn expect(answers: &Stream, count: usize) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut got = 0;
+    while got < count {
+        ensure!(Instant::now() < deadline, "{got} of {count} answers");
+        got += answers.wait(count, Duration::from_secs(1)).len();
+    }
+    ensure!(answers.dropped() == 0, "answers were dropped");
+    Ok(())
+}
+
+/// The same way with a thread of this process in the component's place.
+fn through_closure(gateway: &Gateway) -> Result<f64> {
+    let hub = gateway.hub();
+    let questions = hub.subscribe(vec![Filter::parse("native/in")?], ROOMY);
+    std::thread::scope(|scope| {
+        let closure = scope.spawn(|| -> Result<()> {
+            let back = Topic::parse("native/out")?;
+            let mut left = MESSAGES;
+            while left > 0 {
+                for question in questions.wait(64, PATIENCE) {
+                    let answer = Message { topic: back.clone(), ..question.message.clone() };
+                    hub.publish(answer, Origin::Service("bench"), Some(&question))?;
+                    left -= 1;
+                }
+            }
+            Ok(())
+        });
+        let each = through(gateway, "native/in", "native/out")?;
+        closure.join().map_err(|_| anyhow::anyhow!("the closure panicked"))??;
+        Ok(each)
+    })
+}

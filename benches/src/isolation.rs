@@ -1,0 +1,114 @@
+//! What a good component notices of neighbours that spin and flood.
+//!
+//! A round whose figures were taken while somebody else took the machine's CPU shows nothing, and is repeated.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use edgewit_domain::control::{Command, Reply};
+use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::topic::{Filter, Topic};
+use edgewit_gateway::Gateway;
+
+use crate::bed::{Folder, echoes, fixture};
+use crate::dispatch::ROOMY;
+use crate::figure::{Budget, Figure, quantile};
+use crate::machine::stolen;
+
+const ROUNDS: usize = 5;
+const REPEATS: usize = 10;
+const MESSAGES: usize = 3_000;
+const EVERY: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Stolen time above which a round is repeated: one part in a hundred.
+const STOLEN_MOST: f64 = 0.01;
+
+pub fn run() -> Result<Vec<Figure>> {
+    let alone = Folder::new(&echoes(1)?)?;
+    let crowded = Folder::new(&format!("{}{}", echoes(1)?, neighbours()?))?;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let quiet = undisturbed(&alone, false)?;
+        rounds.push((undisturbed(&crowded, true)?, quiet));
+    }
+    Ok(vec![Figure::beside("isolation: p99, publish to answer", "ms", &rounds, Budget::Above(2.0))])
+}
+
+fn neighbours() -> Result<String> {
+    let path = |name: &str| -> Result<String> { Ok(fixture(name).to_str().context("a path is text")?.to_owned()) };
+    Ok(format!(
+        "[component.spin]\nartifact = \"{}\"\nstateless = true\n\
+         [component.spin.subscribe.in]\nfilter = \"bad/spin\"\ndelivery = \"live\"\n\
+         [component.spin.grant.publish]\nout = \"spin/out\"\n\
+         [component.spin.restart]\nquarantine = \"never\"\nbackoff = \"1ms\"\nbackoff-max = \"1ms\"\n\
+         [component.flood]\nartifact = \"{}\"\nstateless = true\n\
+         [component.flood.config]\ncount = 1000\n\
+         [component.flood.subscribe.in]\nfilter = \"bad/flood\"\ndelivery = \"live\"\n\
+         [component.flood.grant.publish]\nout = \"flood/out\"\n\
+         [component.flood.restart]\nquarantine = \"never\"\nbackoff = \"1ms\"\nbackoff-max = \"1ms\"\n",
+        path("spin")?,
+        path("flood")?,
+    ))
+}
+
+fn undisturbed(folder: &Folder, crowd: bool) -> Result<f64> {
+    let gateway = folder.start()?;
+    for _ in 0..REPEATS {
+        let (before, started) = (stolen(), Instant::now());
+        let p99 = round(&gateway, crowd)?;
+        let share = (stolen() - before) as f64 / 100.0 / started.elapsed().as_secs_f64();
+        eprintln!("    {}: p99 {p99:.3} ms, stolen {:.1} %", if crowd { "crowded" } else { "alone" }, share * 100.0);
+        if share <= STOLEN_MOST {
+            gateway.shutdown();
+            return Ok(p99);
+        }
+    }
+    bail!("this machine is disturbed too much to tell")
+}
+
+/// Milliseconds from publish to answer at the ninety-ninth percentile, of messages that come one each millisecond.
+fn round(gateway: &Gateway, crowd: bool) -> Result<f64> {
+    let hub = gateway.hub();
+    let answers = hub.subscribe(vec![Filter::parse("out/0")?], ROOMY);
+    let topic = Topic::parse("in/0")?;
+    let origin = Instant::now();
+    let mut late = Vec::with_capacity(MESSAGES);
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| -> Result<()> {
+            for number in 0..MESSAGES {
+                let due = EVERY * number as u32;
+                std::thread::sleep(due.saturating_sub(origin.elapsed()));
+                if crowd {
+                    hub.publish(Message::new(Topic::parse("bad/spin")?, *b"x"), Origin::Operator, None)?;
+                    hub.publish(Message::new(Topic::parse("bad/flood")?, *b"x"), Origin::Operator, None)?;
+                }
+                let now = origin.elapsed().as_nanos() as u64;
+                hub.publish(Message::new(topic.clone(), now.to_le_bytes()), Origin::Operator, None)?;
+            }
+            Ok(())
+        });
+        let deadline = origin + EVERY * MESSAGES as u32 + PATIENCE;
+        while late.len() < MESSAGES && Instant::now() < deadline {
+            for answer in answers.wait(64, EVERY * 100) {
+                let sent = u64::from_le_bytes(answer.message.payload.as_slice().try_into()?);
+                late.push((origin.elapsed().as_nanos() as u64).saturating_sub(sent) as f64 / 1e6);
+            }
+        }
+        publisher.join().map_err(|_| anyhow::anyhow!("the publisher panicked"))?
+    })?;
+    ensure!(late.len() == MESSAGES, "{} of {MESSAGES} messages came back", late.len());
+    if crowd {
+        ensure_crowded(gateway)?;
+    }
+    Ok(quantile(late.into_iter(), 0.99))
+}
+
+/// A neighbour that did not misbehave would show nothing.
+fn ensure_crowded(gateway: &Gateway) -> Result<()> {
+    let Reply::Status(status) = gateway.command(Command::Status) else { bail!("no status") };
+    let spin = status.components.get("spin").context("spin")?;
+    let flood = status.components.get("flood").context("flood")?;
+    ensure!(spin.restarts > 0, "the spinning neighbour did not spin");
+    ensure!(flood.published > 10_000, "the flooding neighbour did not flood");
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! `cargo xtask demo`: the cold-room scenario, from nothing to an alert that a person sees.
+//!
+//! It builds what is missing, runs the gateway as an operator would, and watches it from outside through the same
+//! commands that an operator has. On a terminal it draws what happens; elsewhere it says it in lines.
+
+mod scene;
+mod view;
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::guests;
+use crate::process::{cargo, root, run, say};
+use scene::Scene;
+use view::View;
+
+/// How often the picture is drawn, and how often the gateway is asked how it is.
+const FRAME: Duration = Duration::from_millis(250);
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Messages that may wait to be drawn.
+const WAITING: usize = 1024;
+
+pub fn run_verb(arguments: &[String]) -> Result<()> {
+    let end = match arguments {
+        [] => None,
+        [flag, seconds] if flag == "--seconds" => Some(Duration::from_secs(seconds.parse().context("--seconds N")?)),
+        _ => bail!("`demo` takes nothing or --seconds N"),
+    };
+    guests::build()?;
+    run(cargo().args(["build", "--package", "edgewit"]).current_dir(root()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let mut gateway = Gateway::start()?;
+    let shown = show(&mut gateway, end, &stop);
+    let ended = gateway.end()?;
+    let scene = shown?;
+    say(format!("the gateway ended in good order ({ended}); {}", scene.summary()));
+    if end.is_some() && scene.alerts() == 0 {
+        bail!("no alert was seen; the scenario raises the first after about eight seconds");
+    }
+    Ok(())
+}
+
+/// Until the time is over or somebody ends it.
+fn show(gateway: &mut Gateway, end: Option<Duration>, stop: &AtomicBool) -> Result<Scene> {
+    gateway.wait_until_it_answers()?;
+    let messages = gateway.messages()?;
+    let mut view = View::new(std::io::stdout().is_terminal());
+    let started = Instant::now();
+    let mut scene = Scene::default();
+    let mut asked = None;
+    while !stop.load(Ordering::Relaxed) && end.is_none_or(|end| started.elapsed() < end) {
+        let next_frame = Instant::now() + FRAME;
+        while let Some(left) = next_frame.checked_duration_since(Instant::now()) {
+            match messages.recv_timeout(left) {
+                Ok(line) => scene.message(&line, started.elapsed())?,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => bail!("the gateway hung up; its log is {}", log().display()),
+            }
+        }
+        if asked.is_none_or(|at: Instant| at.elapsed() >= STATUS_EVERY) {
+            asked = Some(Instant::now());
+            scene.status(&gateway.status()?)?;
+        }
+        view.draw(&mut scene, started.elapsed())?;
+    }
+    Ok(scene)
+}
+
+fn config() -> PathBuf {
+    root().join("examples/cold-room/edgewit.toml")
+}
+
+fn log() -> PathBuf {
+    root().join("target/cold-room.log")
+}
+
+/// The gateway of the scenario, and whoever listens to it.
+struct Gateway {
+    child: Child,
+    listener: Option<Child>,
+}
+
+impl Gateway {
+    fn start() -> Result<Self> {
+        let log = std::fs::File::create(log()).context("the log")?;
+        let child = edgewit(&["run", "--dev"]).stdout(Stdio::null()).stderr(log).spawn().context("edgewit run")?;
+        Ok(Gateway { child, listener: None })
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<()> {
+        say("starting the gateway; the first start compiles its components");
+        let deadline = Instant::now() + PATIENCE;
+        while edgewit(&["ps", "--json"]).output()?.status.code() != Some(0) {
+            if let Some(status) = self.child.try_wait()? {
+                let log = std::fs::read_to_string(log()).unwrap_or_default();
+                bail!("the gateway ended with {status}:\n{log}");
+            }
+            if Instant::now() > deadline {
+                bail!("the gateway does not answer; its log is {}", log().display());
+            }
+            std::thread::sleep(FRAME / 5);
+        }
+        Ok(())
+    }
+
+    /// Every message of the hub, as lines of JSON.
+    fn messages(&mut self) -> Result<Receiver<String>> {
+        let mut listener = edgewit(&["sub", "--json", "#"]).stdout(Stdio::piped()).spawn().context("edgewit sub")?;
+        let lines = BufReader::new(listener.stdout.take().context("the listener's output")?).lines();
+        self.listener = Some(listener);
+        let (sender, receiver) = sync_channel(WAITING);
+        std::thread::Builder::new().name("messages".into()).spawn(move || {
+            // Ends with the listener, or with whoever draws.
+            let _ = lines.map_while(Result::ok).try_for_each(|line| sender.send(line));
+        })?;
+        Ok(receiver)
+    }
+
+    fn status(&self) -> Result<String> {
+        Ok(String::from_utf8(edgewit(&["ps", "--json"]).output()?.stdout)?)
+    }
+
+    fn end(mut self) -> Result<ExitStatus> {
+        if self.child.try_wait()?.is_none() {
+            let process = rustix::process::Pid::from_child(&self.child);
+            rustix::process::kill_process(process, rustix::process::Signal::TERM)?;
+        }
+        let ended = self.child.wait()?;
+        if let Some(mut listener) = self.listener {
+            listener.wait()?;
+        }
+        if !ended.success() {
+            bail!("the gateway ended with {ended}; its log is {}", log().display());
+        }
+        Ok(ended)
+    }
+}
+
+fn edgewit(words: &[&str]) -> Command {
+    let mut command = Command::new(root().join("target/debug/edgewit"));
+    command.args(words).arg("--config").arg(config()).stdin(Stdio::null());
+    command
+}
