@@ -30,7 +30,8 @@ pub struct ReaderId(pub u32);
 pub struct Route {
     pub reader: ReaderId,
     pub filter: Filter,
-    /// The component whose subscription this is. Several readers of one owner get a message once.
+    /// The component whose subscription this is, the same in every route of the reader. Of several readers of one
+    /// owner only one gets a message.
     pub owner: Option<Arc<str>>,
     /// It also hears what its owner publishes.
     pub own: bool,
@@ -56,12 +57,8 @@ impl RoutingTable {
         RoutingTable::default()
     }
 
-    /// Adds a route. A reader may have several; the same one twice is one.
+    /// Adds a route. A reader may have several, and still gets a message once.
     pub fn insert(&mut self, route: Route) {
-        let routes = self.routes.entry(route.reader).or_default();
-        if routes.contains(&route) {
-            return;
-        }
         let owner = route.owner.as_ref().map(|name| {
             let owner = self.owners.entry(name.clone()).or_insert_with(|| {
                 self.next_owner += 1;
@@ -71,7 +68,7 @@ impl RoutingTable {
             owner.number
         });
         self.trie.insert(&route.filter, Member { owner, reader: route.reader, own: route.own });
-        routes.push(route);
+        self.routes.entry(route.reader).or_default().push(route);
     }
 
     /// Removes every route of a reader.

@@ -86,7 +86,7 @@ fn a_handling_changes_its_one_shot_timers() {
     let mut timers = Timers::new(&declared(&[("t", 1000)]), ms(0));
     let cancel = |name: &str| TimerChange::Cancel { name: name.into() };
     timers.apply(ms(10), vec![set("a", ms(50)), set("b", ms(5)), set("a", ms(20)), cancel("b"), cancel("none")]);
-    timers.apply(ms(10), vec![set("t", ms(1)), cancel("t"), set("far", Duration::MAX)]);
+    timers.apply(ms(10), vec![set("t", ms(1)), set("far", Duration::MAX)]);
     assert_eq!((timers.pending(), timers.is_pending("a"), timers.is_pending("b")), (2, true, false));
     assert_eq!((timers.is_declared("t"), timers.is_pending("t"), timers.next_due()), (true, false, Some(ms(30))));
     let a = timers.take_due(ms(30)).unwrap();
