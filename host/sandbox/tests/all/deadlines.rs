@@ -63,12 +63,13 @@ fn an_interruption_ends_waiting_at_once_and_computing_within_ticks() {
         let tables = format!("{PUBLISH}[component.it.limits]\nwall = \"1h\"\ncpu = \"10m\"\n");
         let mut bed = bed(fixture, &tables);
         let interrupter = bed.services.interrupter.clone();
-        let other = std::thread::spawn(move || {
-            std::thread::park_timeout(Duration::from_millis(100));
-            interrupter.interrupt();
+        let (ended, took) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::park_timeout(Duration::from_millis(100));
+                interrupter.interrupt();
+            });
+            timed(|| bed.message("for ever"))
         });
-        let (ended, took) = timed(|| bed.message("for ever"));
-        other.join().unwrap();
         assert_eq!(ended.unwrap_err(), Fault::Interrupted, "{fixture}");
         assert!(took < PATIENCE, "{fixture} took {took:?}");
     }
