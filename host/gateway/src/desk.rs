@@ -3,24 +3,27 @@
 //! Everything in here may be used from any thread; the instance itself never leaves its own. The desk decides
 //! nothing: the supervision machine of the domain does, and the runner carries its orders out.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use edgewit_domain::config::Component;
+use edgewit_domain::config::{Component, Subscription};
 use edgewit_domain::control::{ComponentState, ComponentStatus};
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::message::Envelope;
+use edgewit_domain::routing::ReaderId;
 use edgewit_domain::supervision::{self, Supervision};
 use edgewit_domain::timer::Timers;
 use edgewit_sandbox::artifact::Digest;
 use edgewit_sandbox::{Fetch, Interrupter, LogCounter, Services};
 
 use crate::clock::{Clock, wall};
-use crate::hub::Hub;
+use crate::hub::{Hub, Interest, Sink};
 use crate::loading::{Loaded, Loading};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Slot};
 use crate::orders::Orders;
+use crate::queue::Bounds;
 use crate::stats::Stats;
 use crate::sync::lock;
 
@@ -42,8 +45,16 @@ pub(crate) struct Desk {
     pub interrupter: Interrupter,
     pub stats: Stats,
     pub timers: Arc<Mutex<Timers>>,
+    subscriptions: Mutex<BTreeMap<Arc<str>, Subscribed>>,
     log_dropped: LogCounter,
     standing: Mutex<Standing>,
+}
+
+/// A subscription and the queue that it fills.
+struct Subscribed {
+    subscription: Subscription,
+    reader: ReaderId,
+    slot: Slot,
 }
 
 struct Standing {
@@ -64,6 +75,7 @@ impl Desk {
             interrupter: Interrupter::new(),
             stats: Stats::default(),
             timers: Arc::new(Mutex::new(Timers::new(&component.timers, now))),
+            subscriptions: Mutex::default(),
             log_dropped: LogCounter::default(),
             standing: Mutex::new(Standing { supervision, component, digest: None }),
             common,
@@ -100,8 +112,50 @@ impl Desk {
         lock(&self.standing).digest
     }
 
+    /// Puts a configuration in force, with its subscriptions.
     pub fn adopt(&self, component: Arc<Component>) {
+        self.subscribe(&component.subscriptions);
         lock(&self.standing).component = component;
+    }
+
+    /// What did not change keeps its queue and what waits in it.
+    fn subscribe(&self, wanted: &BTreeMap<Arc<str>, Subscription>) {
+        let mut subscriptions = lock(&self.subscriptions);
+        subscriptions.retain(|name, subscribed| {
+            let same = wanted.get(name).filter(|wanted| subscribed.has_route_of(wanted));
+            match same {
+                Some(wanted) => {
+                    self.mailbox.resize(subscribed.slot, Bounds::from(wanted));
+                    subscribed.subscription = wanted.clone();
+                }
+                None => {
+                    self.common.hub.detach(subscribed.reader);
+                    self.mailbox.close(subscribed.slot);
+                }
+            }
+            same.is_some()
+        });
+        for (name, subscription) in wanted {
+            subscriptions.entry(name.clone()).or_insert_with(|| self.attach(subscription));
+        }
+    }
+
+    fn attach(&self, subscription: &Subscription) -> Subscribed {
+        let slot = self.mailbox.open(Bounds::from(subscription));
+        let interest = Interest {
+            filters: vec![subscription.filter.clone()],
+            owner: Some(self.name.clone()),
+            own: subscription.own,
+        };
+        let reader = self.common.hub.attach(interest, Sink { mailbox: self.mailbox.clone(), slot });
+        Subscribed { subscription: subscription.clone(), reader, slot }
+    }
+
+    /// Takes no more deliveries. What waits stays, until someone looks how much it was.
+    pub fn unsubscribe(&self) {
+        for subscribed in std::mem::take(&mut *lock(&self.subscriptions)).into_values() {
+            self.common.hub.detach(subscribed.reader);
+        }
     }
 
     pub fn set_digest(&self, digest: Option<Digest>) {
@@ -153,6 +207,12 @@ impl Desk {
             since_ms: millis(now.saturating_sub(standing.supervision.since())),
             last_fault: standing.supervision.last_fault().cloned(),
         }
+    }
+}
+
+impl Subscribed {
+    fn has_route_of(&self, other: &Subscription) -> bool {
+        self.subscription.filter == other.filter && self.subscription.own == other.own
     }
 }
 

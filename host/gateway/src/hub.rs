@@ -112,7 +112,12 @@ impl Hub {
     }
 
     /// Takes a message from outside a component. `cause` is the message that led to it, if one did.
-    pub fn publish(&self, message: Message, origin: Origin, cause: Option<&Envelope>) -> Result<MessageId, PublishError> {
+    pub fn publish(
+        &self,
+        message: Message,
+        origin: Origin,
+        cause: Option<&Envelope>,
+    ) -> Result<MessageId, PublishError> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(PublishError::Closed);
         }

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -19,6 +20,7 @@ use edgewit_sandbox::artifact::{Digest, LoadError, Loader};
 use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::{LinkError, Prepared};
 
+use crate::error::chain;
 use crate::sync::lock;
 use crate::threads::Threads;
 
@@ -36,20 +38,17 @@ pub(crate) struct Loaded {
 /// Why a component cannot run as it is, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error(
-        "artifact {} cannot be read: {source}; put it there, below the folder of the configuration file",
-        path.display()
-    )]
-    Artifact { path: PathBuf, source: io::Error },
-    #[error("artifact {} {source}", path.display())]
-    Load { path: PathBuf, source: LoadError },
-    #[error("{0}")]
+    #[error("artifact {} cannot be read: {error}; put it there, in the folder of the configuration file or below", path.display())]
+    Artifact { path: PathBuf, error: io::Error },
+    #[error("artifact {} {}", path.display(), chain(error))]
+    Load { path: PathBuf, error: LoadError },
+    #[error(transparent)]
     Link(#[from] LinkError),
     #[error(
-        "grant.dir.{grant}: {} cannot be opened: {source}; create it, or give the gateway's user access",
+        "grant.dir.{grant}: {} cannot be opened: {error}; create it, or give the gateway's user access",
         path.display()
     )]
-    Dir { grant: Arc<str>, path: PathBuf, source: io::Error },
+    Dir { grant: Arc<str>, path: PathBuf, error: io::Error },
 }
 
 /// Where components come from.
@@ -66,8 +65,8 @@ impl Source {
     /// Blocks while it compiles, if it has to.
     pub fn load(&self, component: &Component) -> Result<Loaded, Refusal> {
         let path = || component.artifact.clone();
-        let wasm = self.read(&component.artifact).map_err(|source| Refusal::Artifact { path: path(), source })?;
-        let artifact = self.loader.load(&wasm).map_err(|source| Refusal::Load { path: path(), source })?;
+        let wasm = self.read(&component.artifact).map_err(|error| Refusal::Artifact { path: path(), error })?;
+        let artifact = self.loader.load(&wasm).map_err(|error| Refusal::Load { path: path(), error })?;
         drop(wasm);
         let prepared = Prepared::new(&self.engine, &artifact, component)?;
         let dirs = component.grants.dir.iter().map(|(name, grant)| Ok((name.clone(), self.open(name, grant)?)));
@@ -77,6 +76,15 @@ impl Source {
     /// The digest of the artifact as it lies there now; none where it cannot be read.
     pub fn digest(&self, component: &Component) -> Option<Digest> {
         self.read(&component.artifact).ok().map(|wasm| Digest::of(&wasm))
+    }
+
+    fn sweep(&self, components: &[Arc<Component>]) {
+        let keep: Vec<Digest> = components.iter().filter_map(|component| self.digest(component)).collect();
+        match self.loader.sweep(&keep) {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "Removed native code that nothing uses any more"),
+            Err(error) => tracing::warn!(error = chain(&error), "The cache of compiled components was not swept"),
+        }
     }
 
     /// At most one byte more than a loader takes, so that it can refuse.
@@ -94,7 +102,7 @@ impl Source {
     fn open(&self, name: &Arc<str>, grant: &DirGrant) -> Result<Arc<Dir>, Refusal> {
         let path = self.folder_path.join(&grant.path);
         let opened = Dir::open_ambient_dir(&path, ambient_authority());
-        opened.map(Arc::new).map_err(|source| Refusal::Dir { grant: name.clone(), path, source })
+        opened.map(Arc::new).map_err(|error| Refusal::Dir { grant: name.clone(), path, error })
     }
 }
 
@@ -105,14 +113,14 @@ type Job = Box<dyn FnOnce(&Source) + Send>;
 pub(crate) struct Loading {
     source: Source,
     threads: Threads,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<(Mutex<Shared>, Condvar)>,
 }
 
 #[derive(Default)]
 struct Shared {
     waiting: VecDeque<Job>,
     running: usize,
-    handles: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     closed: bool,
 }
 
@@ -125,26 +133,30 @@ impl Loading {
         &self.source
     }
 
-    /// Calls `then` with the outcome, on a thread of its own. Whoever waits for a second outcome of the same
-    /// component sorts them out.
+    /// Calls `then` with the outcome, on a thread of its own.
     pub fn start(&self, component: Arc<Component>, then: impl FnOnce(Result<Loaded, Refusal>) + Send + 'static) {
         self.run(Box::new(move |source| then(source.load(&component))));
     }
 
+    /// Forgets the native code that no component of this configuration has any use for.
+    pub fn sweep(&self, components: Vec<Arc<Component>>) {
+        self.run(Box::new(move |source| source.sweep(&components)));
+    }
+
     fn run(&self, job: Job) {
-        let mut shared = lock(&self.shared);
+        let mut shared = lock(&self.shared.0);
         if shared.closed {
             return;
         }
         shared.waiting.push_back(job);
-        shared.handles.retain(|thread| !thread.is_finished());
+        shared.threads.retain(|thread| !thread.is_finished());
         if shared.running >= AT_ONCE {
             return;
         }
-        let loading = self.clone();
         shared.running += 1;
+        let loading = self.clone();
         match self.threads.spawn("edgewit-load".to_owned(), None, move || loading.work()) {
-            Ok(thread) => shared.handles.push(thread),
+            Ok(thread) => shared.threads.push(thread),
             Err(error) => {
                 drop(shared);
                 tracing::error!(%error, "No thread can be started for loading; loading where it was asked for");
@@ -154,27 +166,34 @@ impl Loading {
     }
 
     fn work(&self) {
-        loop {
-            let job = {
-                let mut shared = lock(&self.shared);
-                match shared.waiting.pop_front() {
-                    Some(job) => job,
-                    None => {
-                        shared.running -= 1;
-                        return;
-                    }
-                }
-            };
+        while let Some(job) = self.next() {
             job(&self.source);
         }
     }
 
-    /// Starts nothing more, and gives back the threads that still load: a compile under way ends with the
-    /// process, not before.
-    pub fn close(&self) -> Vec<JoinHandle<()>> {
-        let mut shared = lock(&self.shared);
+    fn next(&self) -> Option<Job> {
+        let mut shared = lock(&self.shared.0);
+        let job = shared.waiting.pop_front();
+        if job.is_none() {
+            shared.running -= 1;
+            self.shared.1.notify_all();
+        }
+        job
+    }
+
+    /// Starts nothing more, and joins the threads. False if one still loads after `patience`: nothing can end a
+    /// compile under way but the end of the process.
+    pub fn close(&self, patience: Duration) -> bool {
+        let mut shared = lock(&self.shared.0);
         shared.closed = true;
         shared.waiting.clear();
-        std::mem::take(&mut shared.handles)
+        let waited = self.shared.1.wait_timeout_while(shared, patience, |shared| shared.running > 0);
+        let mut shared = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(shared, _)| shared);
+        if shared.running > 0 {
+            return false;
+        }
+        let threads = std::mem::take(&mut shared.threads);
+        drop(shared);
+        threads.into_iter().all(|thread| thread.join().is_ok())
     }
 }

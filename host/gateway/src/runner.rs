@@ -46,11 +46,10 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// To be called on the component's thread.
+    /// To be called on the component's thread. Ends by order only: a panic is a fault like any other.
     pub fn run(desk: Arc<Desk>) {
-        let component = desk.component();
         let mut runner = Runner {
-            component,
+            component: desk.component(),
             loaded: None,
             launching: None,
             live: None,
@@ -62,12 +61,21 @@ impl Runner {
         if runner.component.enabled {
             runner.step(supervision::Event::Start);
         }
-        while runner.obey() {
-            runner.look_after();
-            runner.work();
-            runner.sleep();
+        while let Err(fault) = guard::guarded(|| {
+            runner.serve();
+            Ok(())
+        }) {
+            runner.fail(fault);
         }
         runner.discard();
+    }
+
+    fn serve(&mut self) {
+        while self.obey() {
+            self.look_after();
+            self.work();
+            self.sleep();
+        }
     }
 
     /// Carries out every waiting order. False when the last one was to end.
@@ -202,7 +210,9 @@ impl Runner {
                     let name = &*self.desk.name;
                     tracing::error!(component = name, %fault, "The new instance did not start; the old one stays");
                     self.live = old;
-                    return if self.live.is_none() { self.fail(fault) };
+                    return if self.live.is_none() {
+                        self.fail(fault)
+                    };
                 }
             }
         }

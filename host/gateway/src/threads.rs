@@ -11,8 +11,8 @@ use std::thread::{Builder, JoinHandle};
 use tokio::runtime::Runtime;
 use tracing::Dispatch;
 
-/// Threads for file work of the runtime, such as reading a configuration again.
-const BLOCKING_THREADS: usize = 2;
+/// Threads for what cannot wait otherwise: sixteen name lookups that hang, and files.
+const BLOCKING_THREADS: usize = 18;
 /// Such a thread ends when it was idle for so long.
 const BLOCKING_IDLE: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -33,10 +33,7 @@ fn a_message_past_the_limits_is_refused_and_one_at_them_is_not() {
     large.payload = vec![0; MESSAGE_BYTES - 1];
     hub.publish(large.clone(), Origin::Operator, None).unwrap();
     large.payload.push(0);
-    assert_eq!(
-        hub.publish(large, Origin::Operator, None),
-        Err(PublishError::TooLarge { bytes: MESSAGE_BYTES + 1 })
-    );
+    assert_eq!(hub.publish(large, Origin::Operator, None), Err(PublishError::TooLarge { bytes: MESSAGE_BYTES + 1 }));
     let mut many = message("t", "");
     many.user_properties = vec![Default::default(); USER_PROPERTIES + 1];
     assert!(matches!(hub.publish(many, Origin::Operator, None), Err(PublishError::TooManyProperties { .. })));

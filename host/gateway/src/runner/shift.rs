@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use edgewit_domain::fault::Fault;
-use edgewit_domain::handling::{Delivery, Outcome};
+use edgewit_domain::handling::{Delivery, Effects, Outcome};
 use edgewit_domain::limits::BATCH;
 use edgewit_domain::message::Envelope;
 use edgewit_domain::rate::TokenBucket;
@@ -64,7 +64,7 @@ impl Shift<'_> {
                 break;
             }
             let Some(tick) = lock(&self.desk.timers).take_due(self.at) else { break };
-            let outcome = self.instance.on_tick(&tick);
+            let outcome = guarded(|| self.instance.on_tick(&tick));
             let now = self.count();
             match outcome {
                 Ok(Outcome::Done(effects)) => {
@@ -102,7 +102,7 @@ impl Shift<'_> {
         Ok(())
     }
 
-    fn done(&mut self, cause: Option<&Envelope>, effects: edgewit_domain::handling::Effects) {
+    fn done(&mut self, cause: Option<&Envelope>, effects: Effects) {
         self.desk.stats.handled.add(1);
         if !effects.is_empty() {
             self.desk.commit(cause, effects);

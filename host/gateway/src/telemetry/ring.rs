@@ -38,12 +38,13 @@ impl Ring {
         let _ = self.followers.send(line);
     }
 
-    /// The last `count` lines, oldest first; of one component, where one is named.
+    #[cfg(test)]
     pub fn last(&self, count: usize, component: Option<&str>) -> Vec<Arc<LogLine>> {
         newest(&lock(&self.lines), count, component)
     }
 
-    /// The same, and everything that comes after them, without a gap.
+    /// The last `count` lines, oldest first, of one component where one is named; and everything that comes
+    /// after them, without a gap.
     pub fn follow(&self, count: usize, component: Option<&str>) -> (Vec<Arc<LogLine>>, Follower) {
         let lines = lock(&self.lines);
         (newest(&lines, count, component), Follower(self.followers.subscribe()))

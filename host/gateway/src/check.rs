@@ -1,0 +1,151 @@
+//! `edgewit check`: a configuration and every component of it against its grants.
+//!
+//! Starts nothing, opens no port and writes nothing but a temporary folder. Finds everything there is to find in one
+//! go: what is wrong with one component does not keep the next from being looked at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use edgewit_domain::config::{Component, Config};
+use edgewit_sandbox::Exports;
+use edgewit_sandbox::worker::WorkerCommand;
+use serde::Serialize;
+
+use crate::error::chain;
+use crate::files::ConfigFile;
+use crate::loading::Source;
+use crate::scratch::Scratch;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub file: String,
+    /// What keeps something from running.
+    pub findings: Vec<Finding>,
+    /// What is allowed and looks like a slip.
+    pub warnings: Vec<Finding>,
+    /// Components that would run.
+    pub components: BTreeMap<String, Checked>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Counted from 1, where there is a line to blame.
+    pub line: Option<usize>,
+    /// The key in the configuration; empty where none is to blame.
+    pub path: String,
+    pub problem: String,
+    /// What to do; empty where the problem says so itself.
+    pub cure: String,
+}
+
+/// A component that can be loaded, and is granted all that it imports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    pub digest: String,
+    /// What the gateway can call.
+    pub exports: Vec<String>,
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// Checks the configuration at `path`. `worker` starts the compiling child.
+pub fn check(path: &Path, worker: &WorkerCommand) -> Report {
+    let mut report = Report { file: path.display().to_string(), ..Report::default() };
+    let Some((file, config)) = read(path, &mut report) else { return report };
+    report.warnings = config.warnings().into_iter().map(|problem| finding("", problem)).collect();
+    let scratch = Scratch::new();
+    let source = scratch.and_then(|scratch| Ok((scratch.source(&file, config.gateway.profile, worker)?, scratch)));
+    match source {
+        Ok((source, _scratch)) => {
+            for component in config.components.values() {
+                check_component(&source, component, &mut report);
+            }
+        }
+        Err(error) => report.findings.push(finding("", chain(&error))),
+    }
+    report
+}
+
+fn read(path: &Path, report: &mut Report) -> Option<(ConfigFile, Config)> {
+    let read = ConfigFile::open(path).and_then(|file| Ok((file.read()?, file)));
+    let (text, file) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            report.findings.push(finding("", chain(&error)));
+            return None;
+        }
+    };
+    match Config::parse(&text) {
+        Ok(config) => Some((file, config)),
+        Err(mistakes) => {
+            report.findings.extend(mistakes.iter().map(|mistake| Finding {
+                line: mistake.line,
+                path: mistake.path.clone(),
+                problem: mistake.problem.clone(),
+                cure: mistake.cure.clone(),
+            }));
+            None
+        }
+    }
+}
+
+fn check_component(source: &Source, component: &Component, report: &mut Report) {
+    match source.load(component) {
+        Ok(loaded) => {
+            let checked = Checked { digest: loaded.digest.to_string(), exports: words(loaded.prepared.exports()) };
+            report.components.insert(component.name.to_string(), checked);
+        }
+        Err(refusal) => report.findings.push(finding(&format!("component.{}", component.name), chain(&refusal))),
+    }
+}
+
+fn words(exports: Exports) -> Vec<String> {
+    let Exports { message, tick, start, health, state } = exports;
+    let all = [(message, "message"), (tick, "tick"), (start, "start"), (health, "health"), (state, "state")];
+    all.into_iter().filter(|(exported, _)| *exported).map(|(_, word)| word.to_owned()).collect()
+}
+
+fn finding(path: &str, problem: String) -> Finding {
+    Finding { line: None, path: path.to_owned(), problem, cure: String::new() }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            write_finding(f, &self.file, "", finding)?;
+        }
+        for warning in &self.warnings {
+            write_finding(f, &self.file, "warning: ", warning)?;
+        }
+        for (name, checked) in &self.components {
+            writeln!(f, "component.{name}: good; the gateway can call {}", checked.exports.join(", "))?;
+        }
+        match self.findings.len() {
+            0 => write!(f, "{}: good", self.file),
+            1 => write!(f, "{}: 1 mistake", self.file),
+            count => write!(f, "{}: {count} mistakes", self.file),
+        }
+    }
+}
+
+fn write_finding(f: &mut fmt::Formatter<'_>, file: &str, kind: &str, finding: &Finding) -> fmt::Result {
+    f.write_str(file)?;
+    if let Some(line) = finding.line {
+        write!(f, ":{line}")?;
+    }
+    write!(f, ": {kind}")?;
+    if !finding.path.is_empty() {
+        write!(f, "{}: ", finding.path)?;
+    }
+    writeln!(f, "{}", finding.problem)?;
+    if !finding.cure.is_empty() {
+        writeln!(f, "    {}", finding.cure)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! All components of a gateway: their threads, and the way to give each of them orders.
+//!
+//! A component's mailbox and routes exist from the moment it is configured until it is removed, whatever becomes of
+//! its instance: while it waits to be started again its queues go on collecting within their bounds. Nothing in here
+//! waits for a guest without a limit: who does not answer within the grace time is interrupted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use edgewit_domain::config::Component;
+use edgewit_domain::control::ComponentStatus;
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+
+use crate::desk::{Common, Desk};
+use crate::loading::Source;
+use crate::orders::{Order, TooMany};
+use crate::runner::Runner;
+use crate::sync::lock;
+use crate::threads::Threads;
+
+pub(crate) struct Components {
+    common: Common,
+    threads: Threads,
+    members: Mutex<BTreeMap<Arc<str>, Member>>,
+    /// No more grace for anyone.
+    at_once: watch::Sender<bool>,
+}
+
+struct Member {
+    desk: Arc<Desk>,
+    /// The newest configuration that it was asked to take. What is loaded for an older one comes too late.
+    wanted: Arc<Component>,
+    thread: JoinHandle<()>,
+}
+
+/// Why a component was not told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error("there is no component `{name}`")]
+    Unknown { name: String },
+    #[error("component `{name}` has more orders waiting than it can carry out")]
+    Busy { name: String },
+}
+
+impl OrderError {
+    pub fn cure(&self) -> &'static str {
+        match self {
+            OrderError::Unknown { .. } => "`edgewit ps` lists the components; add it to the configuration and reload",
+            OrderError::Busy { .. } => "wait for what it is doing, and ask again",
+        }
+    }
+}
+
+impl Components {
+    pub fn new(common: Common, threads: Threads) -> Self {
+        Components { common, threads, members: Mutex::default(), at_once: watch::Sender::new(false) }
+    }
+
+    /// Starts a component's thread, which starts the component if that is enabled.
+    pub fn add(&self, component: Arc<Component>) -> std::io::Result<()> {
+        let desk = Arc::new(Desk::new(self.common.clone(), component.clone()));
+        desk.adopt(component.clone());
+        let (on_thread, io) = (desk.clone(), self.common.io.clone());
+        let stack = self.common.loading.source().engine.thread_stack();
+        let name = component.name.clone();
+        let thread = self.threads.spawn(format!("edgewit-c-{name}"), Some(stack), move || {
+            let _entered = io.enter();
+            Runner::run(on_thread);
+        });
+        let thread = thread.inspect_err(|_| desk.unsubscribe())?;
+        lock(&self.members).insert(name, Member { desk, wanted: component, thread });
+        Ok(())
+    }
+
+    /// The instance goes on; what is around it changes.
+    pub fn adjust(&self, component: &Arc<Component>) {
+        if let Some(member) = lock(&self.members).get_mut(&component.name) {
+            member.wanted = component.clone();
+            member.tell(Order::Adjust(component.clone()));
+        }
+    }
+
+    /// Loads what the component is to run from now on, and then has the instance replaced.
+    pub fn replace(self: &Arc<Self>, component: &Arc<Component>) {
+        if let Some(member) = lock(&self.members).get_mut(&component.name) {
+            member.wanted = component.clone();
+        }
+        let (components, wanted) = (self.clone(), component.clone());
+        self.common.loading.start(component.clone(), move |outcome| {
+            let members = lock(&components.members);
+            let member = members.get(&wanted.name).filter(|member| Arc::ptr_eq(&member.wanted, &wanted));
+            if let Some(member) = member {
+                member.tell(Order::Replace(wanted, Box::new(outcome)));
+            }
+        });
+    }
+
+    /// Returns when the order was carried out. A handling under way is given `grace` and then interrupted.
+    pub async fn order(&self, name: &str, order: Order, grace: Duration) -> Result<(), OrderError> {
+        let desk = self.desk(name).ok_or_else(|| OrderError::Unknown { name: name.to_owned() })?;
+        let done = tell(&desk, order).map_err(|TooMany| OrderError::Busy { name: name.to_owned() })?;
+        self.wait(&desk, done, grace).await;
+        Ok(())
+    }
+
+    /// Ends components and joins their threads. None of them is waited for longer than the others.
+    pub async fn end(&self, names: &[Arc<str>], grace: Duration) {
+        let ended: Vec<Member> = {
+            let mut members = lock(&self.members);
+            names.iter().filter_map(|name| members.remove(name)).collect()
+        };
+        let mut told = Vec::new();
+        for member in &ended {
+            member.desk.unsubscribe();
+            if let Ok(done) = tell(&member.desk, Order::End) {
+                told.push((member.desk.clone(), done));
+            }
+        }
+        let deadline = self.common.clock.now() + grace;
+        for (desk, done) in told {
+            self.wait(&desk, done, deadline.saturating_sub(self.common.clock.now())).await;
+        }
+        for member in ended {
+            let (name, waiting) = (member.desk.name.clone(), member.desk.mailbox.level().waiting);
+            if waiting > 0 {
+                tracing::warn!(component = &*name, waiting, "Ended with deliveries that nobody handled");
+            }
+            if member.thread.join().is_err() {
+                tracing::error!(component = &*name, "Its thread ended in a panic");
+            }
+        }
+    }
+
+    /// From now on nobody is given any grace, and whoever was given some has had it.
+    pub fn hurry(&self) {
+        self.at_once.send_replace(true);
+    }
+
+    /// The other side is dropped, not sent to, when the order was carried out.
+    async fn wait(&self, desk: &Desk, mut done: oneshot::Receiver<()>, grace: Duration) {
+        let mut at_once = self.at_once.subscribe();
+        let carried_out = tokio::select! {
+            _ = &mut done => true,
+            () = sleep(grace) => false,
+            _ = at_once.wait_for(|at_once| *at_once) => false,
+        };
+        if !carried_out {
+            desk.orders.hurry(&desk.interrupter);
+            let _ = done.await;
+        }
+    }
+
+    /// Forgets the native code that these components have no use for.
+    pub fn sweep(&self, components: Vec<Arc<Component>>) {
+        self.common.loading.sweep(components);
+    }
+
+    pub fn source(&self) -> &Source {
+        self.common.loading.source()
+    }
+
+    pub fn names(&self) -> Vec<Arc<str>> {
+        lock(&self.members).keys().cloned().collect()
+    }
+
+    pub fn desk(&self, name: &str) -> Option<Arc<Desk>> {
+        lock(&self.members).get(name).map(|member| member.desk.clone())
+    }
+
+    pub fn desks(&self) -> Vec<Arc<Desk>> {
+        lock(&self.members).values().map(|member| member.desk.clone()).collect()
+    }
+
+    pub fn status(&self) -> BTreeMap<String, ComponentStatus> {
+        self.desks().iter().map(|desk| (desk.name.to_string(), desk.status())).collect()
+    }
+}
+
+impl Member {
+    fn tell(&self, order: Order) {
+        // Orders that come from the gateway itself are never refused.
+        let _ = self.desk.orders.push(order, None, &self.desk.mailbox);
+    }
+}
+
+fn tell(desk: &Desk, order: Order) -> Result<oneshot::Receiver<()>, TooMany> {
+    let (done, wait) = oneshot::channel();
+    desk.orders.push(order, Some(done), &desk.mailbox)?;
+    Ok(wait)
+}

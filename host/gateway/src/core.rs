@@ -1,0 +1,131 @@
+//! A running gateway as its services see it: what can be asked of it, and how it answers.
+//!
+//! The control socket, the signals and a program that embeds the gateway all come in through [`Core::command`]; none
+//! of them reaches a component any other way.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edgewit_domain::config::Config;
+use edgewit_domain::control::{Command, Reloaded, Reply, Status};
+use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::topic::Topic;
+use tokio::sync::Notify;
+
+use crate::components::Components;
+use crate::desk::millis;
+use crate::error::chain;
+use crate::files::ConfigFile;
+use crate::hub::{Hub, PublishError};
+use crate::orders::Order;
+use crate::reload::ReloadError;
+use crate::sync::lock;
+use crate::telemetry::Telemetry;
+
+pub(crate) struct Core {
+    pub hub: Arc<Hub>,
+    pub components: Arc<Components>,
+    pub telemetry: Telemetry,
+    pub file: ConfigFile,
+    pub dev: bool,
+    config: Mutex<Arc<Config>>,
+    /// One reload at a time.
+    pub reloading: tokio::sync::Mutex<()>,
+    /// Somebody asked for the end.
+    pub ending: Notify,
+}
+
+impl Core {
+    pub fn new(
+        hub: Arc<Hub>,
+        components: Arc<Components>,
+        telemetry: Telemetry,
+        file: ConfigFile,
+        config: Arc<Config>,
+        dev: bool,
+    ) -> Self {
+        let (reloading, ending) = (tokio::sync::Mutex::new(()), Notify::new());
+        Core { hub, components, telemetry, file, dev, config: Mutex::new(config), reloading, ending }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        lock(&self.config).clone()
+    }
+
+    pub fn set_config(&self, config: Arc<Config>) {
+        *lock(&self.config) = config;
+    }
+
+    pub fn grace(&self) -> Duration {
+        lock(&self.config).gateway.grace
+    }
+
+    /// Every command that has one reply.
+    pub async fn command(&self, command: Command) -> Reply {
+        match command {
+            Command::Status => Reply::Status(Box::new(self.status())),
+            Command::Publish { topic, payload, qos, retain } => match Topic::parse(topic) {
+                Ok(topic) => self.publish(Message { qos, retain, ..Message::new(topic, payload) }),
+                Err(error) => refused("the topic is not one", error),
+            },
+            Command::Restart { component } => self.order(&component, Order::Restart).await,
+            Command::Stop { component } => self.order(&component, Order::Stop).await,
+            Command::Start { component } => self.order(&component, Order::Start).await,
+            Command::Reload => self.reload_reply(self.reload().await),
+            Command::Shutdown => {
+                self.ending.notify_one();
+                Reply::Done
+            }
+            Command::Logs { .. } | Command::Subscribe { .. } => {
+                refused("this command has more than one reply", "send it to the control socket")
+            }
+        }
+    }
+
+    fn publish(&self, message: Message) -> Reply {
+        match self.hub.publish(message, Origin::Operator, None) {
+            Ok(_) => Reply::Done,
+            Err(error) => {
+                let cure = match error {
+                    PublishError::Reserved { .. } => "publish to a topic that is not the gateway's own",
+                    PublishError::TooLarge { .. } => "send a smaller payload",
+                    PublishError::TooManyProperties { .. } => "send fewer user properties",
+                    PublishError::Closed => "wait until it runs again",
+                };
+                refused(error, cure)
+            }
+        }
+    }
+
+    async fn order(&self, component: &str, order: Order) -> Reply {
+        match self.components.order(component, order, self.grace()).await {
+            Ok(()) => Reply::Done,
+            Err(error) => refused(&error, error.cure()),
+        }
+    }
+
+    fn reload_reply(&self, outcome: Result<Reloaded, ReloadError>) -> Reply {
+        match outcome {
+            Ok(reloaded) => Reply::Reloaded(reloaded),
+            Err(error) => refused(chain(&error), "nothing was changed; `edgewit check` shows the same"),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let counts = self.hub.counts();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            thing: self.config().gateway.thing.to_string(),
+            dev: self.dev,
+            uptime_ms: millis(self.hub.uptime()),
+            messages: counts.taken,
+            circles: counts.circles,
+            components: self.components.status(),
+        }
+    }
+}
+
+pub(crate) fn refused(reason: impl ToString, cure: impl ToString) -> Reply {
+    Reply::Refused { reason: reason.to_string(), cure: cure.to_string() }
+}

@@ -1,0 +1,161 @@
+//! What the gateway opens of the file system, once, at its start: the folder of its configuration and its data
+//! directory. Everything later goes through these handles.
+//!
+//! The data directory belongs to one gateway at a time: whoever holds the lock in it. Its folders are closed to
+//! other users, since what lies in the cache is native code.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt};
+use edgewit_domain::limits::CONFIG_BYTES;
+use edgewit_sandbox::artifact::{Digest, DigestIndex};
+use edgewit_store::DigestFile;
+use rustix::fs::{FlockOperation, flock};
+
+/// In the data directory.
+const LOCK: &str = "gateway.lock";
+const CACHE: &str = "cache";
+const DIGESTS: &str = "digests";
+
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{step} {} failed; check that it exists and that the gateway's user may use it", path.display())]
+    Io { step: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "another gateway runs on the data directory {}; stop it, or give this one a directory of its own",
+        path.display()
+    )]
+    InUse { path: PathBuf },
+}
+
+impl FileError {
+    fn io(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+        let path = path.to_owned();
+        move |source| FileError::Io { step, path, source }
+    }
+}
+
+/// A configuration file and the folder that everything in it starts from.
+#[derive(Clone)]
+pub(crate) struct ConfigFile {
+    pub folder: Arc<Dir>,
+    pub folder_path: Arc<Path>,
+    name: PathBuf,
+}
+
+impl ConfigFile {
+    pub fn open(path: &Path) -> Result<ConfigFile, FileError> {
+        let name = path.file_name().map(PathBuf::from);
+        let name = name.ok_or_else(|| FileError::io("reading", path)(io::ErrorKind::IsADirectory.into()))?;
+        let folder_path = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let folder_path = std::path::absolute(folder_path).map_err(FileError::io("finding", folder_path))?;
+        let folder = Dir::open_ambient_dir(&folder_path, ambient_authority());
+        let folder = folder.map_err(FileError::io("opening", &folder_path))?;
+        Ok(ConfigFile { folder: Arc::new(folder), folder_path: folder_path.into(), name })
+    }
+
+    /// The file's name as people know it.
+    pub fn path(&self) -> PathBuf {
+        self.folder_path.join(&self.name)
+    }
+
+    /// As it is now. One byte more than is read of a configuration at most, so that it can be refused.
+    pub fn read(&self) -> Result<String, FileError> {
+        self.read_text(&self.name)
+    }
+
+    /// Another file that the configuration refers to.
+    pub fn read_beside(&self, path: &Path) -> Result<String, FileError> {
+        self.read_text(path)
+    }
+
+    fn read_text(&self, path: &Path) -> Result<String, FileError> {
+        let mut text = String::new();
+        let read = self.folder.open(path).and_then(|file| file.take(CONFIG_BYTES + 1).read_to_string(&mut text));
+        read.map_err(FileError::io("reading", &self.folder_path.join(path)))?;
+        Ok(text)
+    }
+}
+
+/// The data directory, locked for as long as this lives.
+pub(crate) struct Data {
+    pub path: PathBuf,
+    dir: Dir,
+    _lock: File,
+}
+
+impl Data {
+    pub fn open(path: &Path) -> Result<Data, FileError> {
+        let mut create = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut create, 0o700);
+        create.recursive(true).create(path).map_err(FileError::io("making the data directory", path))?;
+        let dir = Dir::open_ambient_dir(path, ambient_authority());
+        let dir = dir.map_err(FileError::io("opening the data directory", path))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = dir.open_with(LOCK, &options).map_err(FileError::io("opening the lock in", path))?;
+        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(FileError::InUse { path: path.to_owned() }),
+            Err(error) => return Err(FileError::io("locking", path)(error.into())),
+        }
+        note_process(&lock);
+        Ok(Data { path: path.to_owned(), dir, _lock: lock })
+    }
+
+    /// The folder for native code, which nobody else may write to.
+    pub fn cache(&self) -> Result<Dir, FileError> {
+        cache_in(&self.dir, &self.path)
+    }
+
+    pub fn digests(&self) -> Result<Arc<dyn DigestIndex>, edgewit_store::DigestFileError> {
+        let dir = self.dir.try_clone().map_err(|source| edgewit_store::DigestFileError::Io {
+            step: "opening the data directory again",
+            source,
+        })?;
+        let file = DigestFile::open(dir, DIGESTS)?;
+        if let Some(damage) = file.damage() {
+            tracing::warn!(%damage, "The file of digests is begun anew, and every component compiled again");
+        }
+        Ok(Arc::new(Digests(file)))
+    }
+}
+
+/// Who holds the lock, for the person who looks; nothing reads it.
+fn note_process(mut lock: &File) {
+    let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+}
+
+fn cache_in(dir: &Dir, path: &Path) -> Result<Dir, FileError> {
+    let path = path.join(CACHE);
+    let mut create = DirBuilder::new();
+    create.mode(0o700);
+    match dir.create_dir_with(CACHE, &create) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(FileError::io("making", &path)(error)),
+        _ => dir.open_dir(CACHE).map_err(FileError::io("opening", &path)),
+    }
+}
+
+/// The store's file of digests, as the sandbox wants it.
+struct Digests(DigestFile);
+
+impl DigestIndex for Digests {
+    fn get(&self, key: &str) -> Option<Digest> {
+        self.0.get(key).map(Digest::from_bytes)
+    }
+
+    fn put(&self, key: &str, digest: Digest) -> io::Result<()> {
+        self.0.put(key, *digest.as_bytes()).map_err(io::Error::other)
+    }
+
+    fn retain(&self, keep: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        self.0.retain(keep).map_err(io::Error::other)
+    }
+}

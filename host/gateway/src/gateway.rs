@@ -1,0 +1,247 @@
+//! A gateway from its start to its end.
+//!
+//! The start goes from the outside in: nothing is opened before the whole configuration is known to be good, and
+//! nothing is listened on before everything behind it stands. The end goes the other way: no more intake, then the
+//! handlers get their grace, then what is open is closed. A gateway that is dropped has ended as well.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgewit_domain::config::Config;
+use edgewit_domain::control::{Command, Reply};
+use edgewit_sandbox::artifact::Loader;
+use edgewit_sandbox::engine::Engine;
+use edgewit_sandbox::worker::WorkerCommand;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::components::Components;
+use crate::control::Server;
+use crate::core::Core;
+use crate::desk::Common;
+use crate::fetch::Fetching;
+use crate::files::{ConfigFile, Data};
+use crate::hub::Hub;
+use crate::loading::{Loading, Source};
+use crate::metrics;
+use crate::start_error::StartError;
+use crate::telemetry::Telemetry;
+use crate::threads::Threads;
+
+/// How long the end waits for what should have ended by itself: loads, connections.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// How a gateway is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub config: PathBuf,
+    /// Accept unsigned components of local files.
+    pub dev: bool,
+    /// How the compiling child is started.
+    pub worker: WorkerCommand,
+    /// Write the log to standard error as well.
+    pub log: bool,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    core: Arc<Core>,
+    loading: Loading,
+    intake: Vec<JoinHandle<()>>,
+    metrics_address: Option<SocketAddr>,
+    runtime: Option<Runtime>,
+    _data: Data,
+}
+
+/// Starts a gateway and returns when it has ended.
+pub fn run(options: Options) -> Result<(), StartError> {
+    Gateway::start(options)?.wait();
+    Ok(())
+}
+
+impl Gateway {
+    pub fn start(options: Options) -> Result<Gateway, StartError> {
+        if !options.dev {
+            return Err(StartError::Unsigned);
+        }
+        let file = ConfigFile::open(&options.config)?;
+        let config = Config::parse(&file.read()?)
+            .map_err(|mistakes| StartError::Configuration { file: file.path(), mistakes })?;
+        let telemetry = Telemetry::new(config.log, options.log).map_err(StartError::Thread)?;
+        let dispatch = telemetry.dispatch().clone();
+        let started = tracing::dispatcher::with_default(&dispatch, || {
+            Self::start_with(&options, file, Arc::new(config), telemetry.clone())
+        });
+        if started.is_err() {
+            telemetry.close();
+        }
+        started
+    }
+
+    fn start_with(
+        options: &Options,
+        file: ConfigFile,
+        config: Arc<Config>,
+        telemetry: Telemetry,
+    ) -> Result<Gateway, StartError> {
+        let clock = Clock::start();
+        let data = Data::open(&file.folder_path.join(&config.gateway.data))?;
+        let fetch = fetching(&file, &config)?;
+        let engine = Engine::new(config.gateway.profile)?;
+        let loader = Loader::new(engine.clone(), data.cache()?, data.digests()?, options.worker.clone());
+        let threads = Threads::new(telemetry.dispatch().clone());
+        let runtime = threads.runtime().map_err(StartError::Thread)?;
+        let (folder, folder_path) = (file.folder.clone(), file.folder_path.clone());
+        let source = Source { engine, loader: Arc::new(loader), folder, folder_path };
+        let loading = Loading::new(source, threads.clone());
+        let hub = Arc::new(Hub::new(clock));
+        let io = runtime.handle().clone();
+        let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch };
+        let components = Arc::new(Components::new(common, threads));
+        let core = Arc::new(Core::new(hub, components, telemetry, file, config.clone(), options.dev));
+        let mut gateway =
+            Gateway { core, loading, intake: Vec::new(), metrics_address: None, runtime: Some(runtime), _data: data };
+        gateway.open(&config)?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        for component in config.components.values() {
+            gateway.core.components.add(component.clone()).map_err(StartError::Thread)?;
+        }
+        tracing::info!(thing = &*config.gateway.thing, components = config.components.len(), "Started");
+        Ok(gateway)
+    }
+
+    /// Opens the ways in. A component may be running for a moment longer than they are, never shorter.
+    fn open(&mut self, config: &Config) -> Result<(), StartError> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let _entered = runtime.enter();
+        let path = self.core.file.folder_path.join(&config.gateway.control);
+        let server = Server::bind(path, self.core.clone())?;
+        self.intake.push(runtime.spawn(server.serve()));
+        if let Some(metrics) = config.metrics {
+            let listening = metrics::listen(metrics.listen, self.core.clone());
+            let (address, serve) =
+                listening.map_err(|source| StartError::Metrics { address: metrics.listen, source })?;
+            self.metrics_address = Some(address);
+            self.intake.push(runtime.spawn(serve));
+        }
+        Ok(())
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.core.hub
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.core.config()
+    }
+
+    /// Where the metrics are, if they are anywhere: the port may have been left to the system to choose.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Carries out a command as the control socket would. Blocks; not to be called from a task.
+    pub fn command(&self, command: Command) -> Reply {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(self.core.command(command)),
+            None => crate::core::refused("the gateway has ended", "start it again"),
+        }
+    }
+
+    /// Returns when the gateway has ended: by SIGTERM, SIGINT or command. SIGHUP reloads. A second signal to end
+    /// takes all grace away.
+    pub fn wait(mut self) {
+        if let Some(runtime) = &self.runtime {
+            let _log = tracing::dispatcher::set_default(self.core.telemetry.dispatch());
+            runtime.block_on(until_told(&self.core));
+        }
+        self.end();
+    }
+
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        let telemetry = self.core.telemetry.clone();
+        tracing::dispatcher::with_default(telemetry.dispatch(), || {
+            tracing::info!("Shutting down");
+            for task in self.intake.drain(..) {
+                task.abort();
+                // Aborting is what was asked for.
+                let _ = runtime.block_on(task);
+            }
+            self.core.hub.close();
+            let (components, grace) = (&self.core.components, self.core.grace());
+            runtime.block_on(components.end(&components.names(), grace));
+            self.loading.sweep(self.core.config().components.values().cloned().collect());
+            if !self.loading.close(LEAVE) {
+                tracing::warn!("A compile was still under way; it ends with the process");
+            }
+            tracing::info!("Ended");
+            runtime.shutdown_timeout(LEAVE);
+        });
+        telemetry.close();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn fetching(file: &ConfigFile, config: &Config) -> Result<Arc<Fetching>, StartError> {
+    let Some(path) = &config.http.ca else { return Ok(Arc::default()) };
+    let pem = file.read_beside(path)?;
+    let fetching = Fetching::with_authorities(pem.as_bytes());
+    fetching.map(Arc::new).map_err(|source| StartError::Authorities { path: path.clone(), source })
+}
+
+async fn until_told(core: &Arc<Core>) {
+    let listen = |kind, name| {
+        let signal = signal(kind);
+        signal.inspect_err(|error| tracing::error!(%error, name, "This signal cannot be listened to")).ok()
+    };
+    let mut terminate = listen(SignalKind::terminate(), "SIGTERM");
+    let mut interrupt = listen(SignalKind::interrupt(), "SIGINT");
+    let mut hangup = listen(SignalKind::hangup(), "SIGHUP");
+    loop {
+        tokio::select! {
+            () = next(&mut terminate) => break,
+            () = next(&mut interrupt) => break,
+            () = core.ending.notified() => break,
+            () = next(&mut hangup) => {
+                // What came of it is in the log.
+                let _ = core.reload().await;
+            }
+        }
+    }
+    let components = core.components.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = next(&mut terminate) => {}
+            () = next(&mut interrupt) => {}
+        }
+        tracing::warn!("Told twice to end; nobody is waited for any more");
+        components.hurry();
+    });
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if came.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
