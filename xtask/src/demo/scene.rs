@@ -92,7 +92,10 @@ impl Scene {
         let quantity = levels.next().unwrap_or_default();
         let room = self.rooms.entry(name.to_owned()).or_default();
         let event = match (kind, quantity, payload.value) {
-            ("sensors", "temperature", Some(value)) => return Ok(room.sample(value)),
+            ("sensors", "temperature", Some(value)) => {
+                room.sample(value);
+                None
+            }
             ("sensors", "door", _) => {
                 Some((Kind::Door, format!("somebody {} the door", if payload.open { "opens" } else { "shuts" })))
             }
