@@ -108,7 +108,7 @@ impl World {
         let granted =
             self.granted.as_ref().is_none_or(|list| list.iter().any(|filter| topic::matches(filter, &message.topic)));
         if !granted {
-            return Err(PublishError::Denied(format!("grant.publish.NAME = \"{}\"", message.topic)));
+            return Err(PublishError::Denied(format!("[component.NAME.grant.publish]\nname = \"{}\"", message.topic)));
         }
         if let Some(limit) = self.payload_limit.filter(|limit| message.payload.len() > *limit) {
             return Err(PublishError::TooLarge(u32::try_from(limit).unwrap_or(u32::MAX)));
