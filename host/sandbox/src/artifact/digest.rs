@@ -78,7 +78,14 @@ mod tests {
     #[test]
     fn nothing_else_is_read() {
         let good = Digest::of(b"").to_string();
-        for text in ["", "ba78", good.trim_start_matches('e'), &format!("{good}0"), &good.to_uppercase(), &good.replace('e', "g")] {
+        for text in [
+            "",
+            "ba78",
+            good.trim_start_matches('e'),
+            &format!("{good}0"),
+            &good.to_uppercase(),
+            &good.replace('e', "g"),
+        ] {
             assert_eq!(text.parse::<Digest>(), Err(NotADigest), "{text}");
         }
     }

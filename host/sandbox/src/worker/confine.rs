@@ -8,7 +8,7 @@ use std::io;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError, RulesetStatus, Scope,
 };
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Confinement;
 
@@ -25,7 +25,11 @@ pub(super) fn end_with_parent(parent: u64) -> io::Result<()> {
 
 /// Limits this process. It cannot open anything afterwards, whatever the kernel knows of Landlock.
 pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
-    let set = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
+    let set = |resource, value: u64| {
+        // A limit that this process was started under cannot be raised, and need not be.
+        let value = getrlimit(resource).maximum.map_or(value, |inherited| inherited.min(value));
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+    };
     set(Resource::Core, 0)?;
     set(Resource::Fsize, 0)?;
     set(Resource::Nofile, 0)?;
