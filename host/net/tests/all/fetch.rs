@@ -102,7 +102,8 @@ fn any(_: IpAddr) -> Result<(), String> {
 }
 
 async fn body(answer: Answer) -> Result<Bytes, hyper::Error> {
-    let (body, ()) = tokio::join!(answer.response.into_body().collect(), answer.connection);
+    let read = async { tokio::join!(answer.response.into_body().collect(), answer.connection) };
+    let (body, ()) = tokio::time::timeout(LONG, read).await.expect("the body neither came nor failed");
     Ok(body?.to_bytes())
 }
 
