@@ -120,8 +120,8 @@ fn mistaken(config: &Path, mistakes: &Mistakes) -> anyhow::Error {
     Failure::new(Exit::Configuration, what, "correct it, or name what you mean on the command line").into()
 }
 
-/// The text of a configuration file.
-fn read(config: &Path) -> anyhow::Result<String> {
+/// The text of a configuration file; one that cannot be read is a mistake like those in it.
+pub fn read(config: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(config).with_context(|| {
         let what = format!("cannot read the configuration {}", config.display());
         Failure::new(Exit::Configuration, what, "name the configuration with --config FILE")

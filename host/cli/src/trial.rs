@@ -43,6 +43,9 @@ pub struct Args {
 }
 
 pub fn trial(args: &Args) -> Outcome {
+    if args.component.is_some() {
+        connect::read(&args.config)?;
+    }
     let subject = match (&args.file, &args.component) {
         (Some(file), _) => Subject::Bare { file },
         (None, Some(component)) => Subject::Configured { config: &args.config, component },
@@ -66,7 +69,11 @@ pub fn trial(args: &Args) -> Outcome {
 }
 
 fn explain(error: TrialError) -> anyhow::Error {
-    let failure = Failure::failed(error.to_string(), "");
+    let exit = match &error {
+        TrialError::Configuration { .. } => Exit::Configuration,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::new(exit, error.to_string(), "");
     anyhow::Error::new(error).context(failure)
 }
 

@@ -79,10 +79,9 @@ fn unsigned_components_do_not_run_without_a_word() {
     let folder = folder_with("");
     check(
         &run(folder.path(), &["run"]),
-        1,
+        64,
         expect![[r#"
-        edgewit: components are not signed yet, and unsigned ones do not run in production
-          add --dev to run unsigned components of local files
+        edgewit: signatures come with deployments, and there are none yet; start with --dev to run unsigned components
     "#]],
     );
     assert!(!folder.path().join("data").exists(), "nothing may be written before the refusal");

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{Ran, echo, edgewit, eventually, folder_with, run};
+use crate::support::{ECHO, Ran, edgewit, eventually, folder_with, run};
 
 /// A running gateway; it is ended with the test, whatever way that ends.
 struct Gateway {
@@ -53,7 +53,7 @@ impl Drop for Gateway {
 
 #[test]
 fn an_operator_watches_speaks_and_listens() {
-    let gateway = Gateway::start(folder_with(&echo()));
+    let gateway = Gateway::start(folder_with(ECHO));
     gateway.await_state("echo", "running");
     let mut listening =
         edgewit(gateway.folder.path()).args(["sub", "-n", "1", "out"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -72,7 +72,7 @@ fn an_operator_watches_speaks_and_listens() {
 
 #[test]
 fn an_operator_stops_starts_and_reloads() {
-    let gateway = Gateway::start(folder_with(&echo()));
+    let gateway = Gateway::start(folder_with(ECHO));
     gateway.await_state("echo", "running");
     gateway.run(&["stop", "echo"]).expect(0);
     gateway.await_state("echo", "stopped");
@@ -110,11 +110,10 @@ fn a_second_gateway_is_refused_and_the_first_ends_well() {
 
 #[test]
 fn check_accepts_what_runs_and_shows_the_grant_that_is_missing() {
-    let good = folder_with(&echo());
+    let good = folder_with(ECHO);
     run(good.path(), &["check"]).expect(0);
     assert_eq!(run(good.path(), &["check", "--json"]).expect(0).json()["findings"].as_array().map(Vec::len), Some(0));
-    let text = echo();
-    let (without, _) = text.split_once("[component.echo.grant").unwrap();
+    let (without, _) = ECHO.split_once("[component.echo.grant").unwrap();
     let ran = run(folder_with(without).path(), &["check"]).expect(64);
     assert!(ran.out.contains("[component.echo.grant.publish]"), "{ran:?}");
 }

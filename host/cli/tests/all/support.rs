@@ -131,20 +131,18 @@ pub fn fixture(name: &str) -> PathBuf {
     file
 }
 
-/// A folder with an `edgewit.toml`: a gateway of its own, and these lines.
+/// A folder with an `edgewit.toml`, a gateway of its own and these lines, and with the fixtures that they name.
 pub fn folder_with(lines: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    for name in lines.lines().filter_map(|line| line.strip_prefix("artifact = \"")?.strip_suffix(".wasm\"")) {
+        std::fs::copy(fixture(name), folder.path().join(format!("{name}.wasm"))).unwrap();
+    }
     let text = format!("schema = 1\n[gateway]\nthing = \"test\"\ndata = \"data\"\n{lines}\n");
     std::fs::write(folder.path().join("edgewit.toml"), text).unwrap();
     folder
 }
 
 /// The configuration of an `echo` that hears `in/#` and says it again on `out`.
-pub fn echo() -> String {
-    format!(
-        "[component.echo]\nartifact = {:?}\n[component.echo.config]\nto = \"out\"\n\
-         [component.echo.subscribe.all]\nfilter = \"in/#\"\ndelivery = \"live\"\n\
-         [component.echo.grant.publish]\nout = \"out\"\n",
-        fixture("echo")
-    )
-}
+pub const ECHO: &str = "[component.echo]\nartifact = \"echo.wasm\"\n[component.echo.config]\nto = \"out\"\n\
+    [component.echo.subscribe.all]\nfilter = \"in/#\"\ndelivery = \"live\"\n\
+    [component.echo.grant.publish]\nout = \"out\"\n";
