@@ -12,11 +12,13 @@ use edgewit_gateway::control::Client;
 use edgewit_gateway::{Gateway, Options, WorkerCommand};
 use tempfile::TempDir;
 
+/// What the folder of every measurement holds.
+const FIXTURES: [&str; 3] = ["echo", "spin", "flood"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn fixture(name: &str) -> PathBuf {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../components/target/wasm32-wasip2/release");
-    guests.join(format!("{}.wasm", name.replace('-', "_")))
+    guests.join(format!("{name}.wasm"))
 }
 
 /// The `edgewit` binary that was built together with this one.
@@ -42,6 +44,11 @@ impl Folder {
         text.push_str("[log]\nlevel = \"error\"\n");
         text.push_str(components);
         fs::write(dir.path().join("edgewit.toml"), text)?;
+        for name in FIXTURES {
+            let file = format!("{name}.wasm");
+            fs::copy(fixture(name), dir.path().join(&file))
+                .with_context(|| format!("{file}; run `cargo xtask guests`"))?;
+        }
         Ok(Folder { dir })
     }
 
@@ -128,11 +135,9 @@ fn wait_until_running(mut status: impl FnMut() -> Result<Status>) -> Result<()> 
 
 /// `count` well-behaved components, each hearing `in/N` and answering on `out/N`.
 pub fn echoes(count: usize) -> Result<String> {
-    let echo = fixture("echo");
-    let artifact = echo.to_str().context("the path of a fixture is text")?;
     let mut text = String::new();
     for number in 0..count {
-        writeln!(text, "[component.echo-{number}]\nartifact = \"{artifact}\"\nstateless = true")?;
+        writeln!(text, "[component.echo-{number}]\nartifact = \"echo.wasm\"\nstateless = true")?;
         writeln!(text, "[component.echo-{number}.config]\nto = \"out/{number}\"")?;
         writeln!(text, "[component.echo-{number}.subscribe.in]\nfilter = \"in/{number}\"\ndelivery = \"live\"")?;
         writeln!(text, "queue = {{ messages = 1000000, bytes = \"1GiB\" }}")?;

@@ -10,7 +10,7 @@ use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
 use edgewit_gateway::Gateway;
 
-use crate::bed::{Folder, echoes, fixture};
+use crate::bed::{Folder, echoes};
 use crate::dispatch::ROOMY;
 use crate::figure::{Budget, Figure, quantile};
 use crate::machine::stolen;
@@ -25,7 +25,7 @@ const STOLEN_MOST: f64 = 0.01;
 
 pub fn run() -> Result<Vec<Figure>> {
     let alone = Folder::new(&echoes(1)?)?;
-    let crowded = Folder::new(&format!("{}{}", echoes(1)?, neighbours()?))?;
+    let crowded = Folder::new(&format!("{}{NEIGHBOURS}", echoes(1)?))?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let quiet = undisturbed(&alone, false)?;
@@ -34,22 +34,30 @@ pub fn run() -> Result<Vec<Figure>> {
     Ok(vec![Figure::beside("isolation: p99, publish to answer", "ms", &rounds, Budget::Above(2.0))])
 }
 
-fn neighbours() -> Result<String> {
-    let path = |name: &str| -> Result<String> { Ok(fixture(name).to_str().context("a path is text")?.to_owned()) };
-    Ok(format!(
-        "[component.spin]\nartifact = \"{}\"\nstateless = true\n\
-         [component.spin.subscribe.in]\nfilter = \"bad/spin\"\ndelivery = \"live\"\n\
-         [component.spin.grant.publish]\nout = \"spin/out\"\n\
-         [component.spin.restart]\nquarantine = \"never\"\nbackoff = \"1ms\"\nbackoff-max = \"1ms\"\n\
-         [component.flood]\nartifact = \"{}\"\nstateless = true\n\
-         [component.flood.config]\ncount = 1000\n\
-         [component.flood.subscribe.in]\nfilter = \"bad/flood\"\ndelivery = \"live\"\n\
-         [component.flood.grant.publish]\nout = \"flood/out\"\n\
-         [component.flood.restart]\nquarantine = \"never\"\nbackoff = \"1ms\"\nbackoff-max = \"1ms\"\n",
-        path("spin")?,
-        path("flood")?,
-    ))
-}
+const NEIGHBOURS: &str = r#"
+[component.spin]
+artifact = "spin.wasm"
+stateless = true
+[component.spin.subscribe.in]
+filter = "bad/spin"
+delivery = "live"
+[component.spin.grant.publish]
+out = "spin/out"
+[component.spin.restart]
+quarantine = "never"
+backoff = "1ms"
+backoff-max = "1ms"
+[component.flood]
+artifact = "flood.wasm"
+stateless = true
+[component.flood.config]
+count = 1000
+[component.flood.subscribe.in]
+filter = "bad/flood"
+delivery = "live"
+[component.flood.grant.publish]
+out = "flood/out"
+"#;
 
 fn undisturbed(folder: &Folder, crowd: bool) -> Result<f64> {
     let gateway = folder.start()?;

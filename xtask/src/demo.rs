@@ -6,8 +6,9 @@
 mod scene;
 mod view;
 
+use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,7 @@ pub fn run_verb(arguments: &[String]) -> Result<()> {
         [flag, seconds] if flag == "--seconds" => Some(Duration::from_secs(seconds.parse().context("--seconds N")?)),
         _ => bail!("`demo` takes nothing or --seconds N"),
     };
-    guests::build()?;
+    stage(&guests::build()?)?;
     run(cargo().args(["build", "--package", "edgewit"]).current_dir(root()))?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -77,12 +78,27 @@ fn show(gateway: &mut Gateway, end: Option<Duration>, stop: &AtomicBool) -> Resu
     Ok(scene)
 }
 
+/// Where the scenario runs: a gateway reads nothing from outside its configuration's folder.
+fn folder() -> PathBuf {
+    root().join("target/cold-room")
+}
+
 fn config() -> PathBuf {
-    root().join("examples/cold-room/edgewit.toml")
+    folder().join("edgewit.toml")
 }
 
 fn log() -> PathBuf {
-    root().join("target/cold-room.log")
+    folder().join("gateway.log")
+}
+
+fn stage(guests: &Path) -> Result<()> {
+    let components = folder().join("components");
+    fs::create_dir_all(&components)?;
+    fs::copy(root().join("examples/cold-room/edgewit.toml"), config())?;
+    for name in ["sensors.wasm", "window.wasm", "threshold.wasm"] {
+        fs::copy(guests.join(name), components.join(name)).with_context(|| name.to_owned())?;
+    }
+    Ok(())
 }
 
 /// The gateway of the scenario, and whoever listens to it.
@@ -93,7 +109,7 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Result<Self> {
-        let log = std::fs::File::create(log()).context("the log")?;
+        let log = fs::File::create(log()).context("the log")?;
         let child = edgewit(&["run", "--dev"]).stdout(Stdio::null()).stderr(log).spawn().context("edgewit run")?;
         Ok(Gateway { child, listener: None })
     }
@@ -103,7 +119,7 @@ impl Gateway {
         let deadline = Instant::now() + PATIENCE;
         while edgewit(&["ps", "--json"]).output()?.status.code() != Some(0) {
             if let Some(status) = self.child.try_wait()? {
-                let log = std::fs::read_to_string(log()).unwrap_or_default();
+                let log = fs::read_to_string(log()).unwrap_or_default();
                 bail!("the gateway ended with {status}:\n{log}");
             }
             if Instant::now() > deadline {
@@ -116,7 +132,11 @@ impl Gateway {
 
     /// Every message of the hub, as lines of JSON.
     fn messages(&mut self) -> Result<Receiver<String>> {
-        let mut listener = edgewit(&["sub", "--json", "#"]).stdout(Stdio::piped()).spawn().context("edgewit sub")?;
+        let mut listener = edgewit(&["sub", "--json", "#"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("edgewit sub")?;
         let lines = BufReader::new(listener.stdout.take().context("the listener's output")?).lines();
         self.listener = Some(listener);
         let (sender, receiver) = sync_channel(WAITING);

@@ -282,7 +282,7 @@ impl Runner {
     fn work(&mut self) {
         let Some(live) = &mut self.live else { return };
         self.desk.mailbox.take(&mut self.batch, live.room_for_deliveries());
-        let until = [live.next_tick(&self.desk), live.next_due(&self.component)].into_iter().flatten().min();
+        let until = live.next_due(&self.component);
         let ended = shift::work(&self.desk, live.instance(), &mut self.batch, &mut self.log_rate, until);
         self.desk.mailbox.put_back(self.batch.drain(..));
         self.desk.stats.memory.set(self.live.as_ref().map_or(0, Live::memory));

@@ -52,6 +52,7 @@ struct Shift<'a> {
     desk: &'a Desk,
     instance: &'a mut Instance,
     log_rate: &'a mut TokenBucket,
+    /// When something else is due.
     until: Option<Duration>,
     /// The last look at the clock.
     at: Duration,
@@ -60,7 +61,7 @@ struct Shift<'a> {
 impl Shift<'_> {
     fn ticks(&mut self) -> Result<(), Fault> {
         for _ in 0..BATCH {
-            if self.is_over() {
+            if self.desk.mailbox.is_called() {
                 break;
             }
             let Some(tick) = lock(&self.desk.timers).take_due(self.at) else { break };
@@ -85,6 +86,8 @@ impl Shift<'_> {
     }
 
     fn deliveries(&mut self, batch: &mut VecDeque<Taken>) -> Result<(), Fault> {
+        let next_tick = if self.instance.exports().tick { lock(&self.desk.timers).next_due() } else { None };
+        self.until = [self.until, next_tick].into_iter().flatten().min();
         while let Some(taken) = batch.pop_front() {
             let delivery = Delivery { envelope: taken.envelope, attempt: 1, sequence: None };
             let outcome = self.instance.on_message(&delivery)?;
