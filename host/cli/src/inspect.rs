@@ -10,7 +10,7 @@ use anyhow::Context;
 use edgewit_domain::config::GrantTable;
 use edgewit_domain::grant::{Grants, Import};
 use edgewit_domain::limits::ARTIFACT_BYTES;
-use edgewit_sandbox::inspect::{Extern, Surface};
+use edgewit_sandbox::inspect::{Extern, Producer, Surface};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -43,7 +43,7 @@ struct Inspection {
     memory_minimum: u64,
     core_modules: u32,
     languages: Vec<String>,
-    producers: Vec<String>,
+    tools: Vec<String>,
     imports: Vec<ImportView>,
     exports: Vec<String>,
     /// The configuration that it cannot start without.
@@ -116,7 +116,7 @@ impl Inspection {
             memory_minimum: surface.memory_minimum,
             core_modules: surface.core_modules,
             languages: surface.languages().map(str::to_owned).collect(),
-            producers: surface.producers.iter().map(|tool| format!("{} {}", tool.name, tool.version)).collect(),
+            tools: surface.producers.iter().filter(|producer| producer.field != "language").map(tool).collect(),
             imports: surface.imports.iter().map(&mut view).collect(),
             exports: surface.exports.iter().map(|export| export.name.clone()).collect(),
             grants,
@@ -132,7 +132,12 @@ impl Inspection {
             units::bytes(self.bytes),
             units::bytes(self.memory_minimum)
         );
-        text.push_str(&format!("made with  {}\n", safe(&self.producers.join(", "))));
+        for (word, names) in [("written in", &self.languages), ("made with", &self.tools)] {
+            text.push_str(&format!(
+                "{word:10}  {}\n",
+                if names.is_empty() { "unknown".into() } else { safe(&names.join(", ")) }
+            ));
+        }
         text.push_str(&format!("\n{}\n", head("exports")));
         for export in &self.exports {
             text.push_str(&format!("  {}\n", safe(export)));
@@ -158,6 +163,12 @@ impl Inspection {
     }
 }
 
+/// A tool and its version, without the long story that some tell after it.
+fn tool(producer: &Producer) -> String {
+    let version = producer.version.split_whitespace().next().unwrap_or_default();
+    format!("{} {version}", producer.name).trim_end().to_owned()
+}
+
 /// What would give a meaning to an interface that is linked to refusals; none for one that no grant gives.
 fn optional_grant(import: &str, name: &str) -> Option<String> {
     let table = |kind: &str, line: &str| Some(format!("[component.{name}.grant.{kind}]\n{line}"));
@@ -170,7 +181,7 @@ fn optional_grant(import: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use edgewit_sandbox::inspect::{Kind, Producer};
+    use edgewit_sandbox::inspect::Kind;
     use expect_test::expect;
 
     use super::*;
@@ -189,7 +200,10 @@ mod tests {
             .map(external)
             .into(),
             exports: vec![external("edgewit:pubsub/handler@0.1.0")],
-            producers: vec![Producer { field: "language".into(), name: "Rust".into(), version: "1.95".into() }],
+            producers: vec![
+                Producer { field: "language".into(), name: "Rust".into(), version: String::new() },
+                Producer { field: "processed-by".into(), name: "rustc".into(), version: "1.95.0 (5980 2026)".into() },
+            ],
             bytes: 104_857,
             core_modules: 1,
             memory_minimum: 1_114_112,
@@ -201,7 +215,8 @@ mod tests {
         let inspection = Inspection::of(Path::new("average.wasm"), "average", &surface());
         expect![[r#"
             average.wasm  102.4 KiB, starts with 1.1 MiB of memory
-            made with  Rust 1.95
+            written in  Rust
+            made with   rustc 1.95.0
 
             exports
               edgewit:pubsub/handler@0.1.0

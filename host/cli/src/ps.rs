@@ -1,10 +1,10 @@
 //! `edgewit ps`: every component, its state and its figures, once.
 
-use edgewit_domain::control::{Command, Reply, Status};
+use edgewit_domain::control::{Command, ComponentStatus, Reply, Status};
 
 use crate::connect::{self, Gateway};
 use crate::exit::{Exit, Outcome};
-use crate::output::{self, Format, Look};
+use crate::output::{self, Format, Look, Tone, safe};
 use crate::table::Align::{Left, Right};
 use crate::table::{Cell, Table};
 use crate::{status, units};
@@ -61,7 +61,7 @@ fn render(status: &Status, look: Look) -> String {
             units::count(component.queued).into(),
             units::count(component.restarts).into(),
             units::bytes(component.memory).into(),
-            status::remark(component).into(),
+            status::remark(component).lines().next().unwrap_or_default().into(),
         ]);
     }
     let headline = status::headline(status, None, look);
@@ -70,7 +70,18 @@ fn render(status: &Status, look: Look) -> String {
             "{headline}\nno components: add a [component.NAME] to the configuration and `edgewit reload`\n"
         );
     }
-    format!("{headline}\n\n{}", table.render(look))
+    let notes: String = status.components.iter().filter_map(|(name, component)| note(name, component, look)).collect();
+    format!("{headline}\n\n{}{notes}", table.render(look))
+}
+
+/// A remark of several lines, such as one with the grant that is missing, in full.
+fn note(name: &str, component: &ComponentStatus, look: Look) -> Option<String> {
+    let remark = status::remark(component);
+    if !remark.contains('\n') {
+        return None;
+    }
+    let lines: String = remark.lines().map(|line| format!("  {}\n", safe(line))).collect();
+    Some(format!("\n{}\n{lines}", look.paint(Tone::Strong, &safe(name))))
 }
 
 #[cfg(test)]
@@ -87,9 +98,13 @@ mod tests {
             COMPONENT  STATE         SINCE    HANDLED  FAILED  REJECTED  DROPPED  QUEUED  RESTARTS   MEMORY  REMARK
             alarm      backoff      300 ms          0       1         2       12       0         1      0 B  again in 1s; computed longer than 50ms in one handling; raise limits.cpu or do less at once
             average    running      2h 03m  1,234,567       1         2       12       3         1  1.2 MiB  last fault: trapped: unreachable
-            export     refused      1m 30s          0       1         2       12       0         1      0 B  no file `export.wasm`\nput it there
+            export     refused      1m 30s          0       1         2       12       0         1      0 B  no file `export.wasm`
             spin       quarantined  1m 01s          0       1         2       12       0         1      0 B  8 faults; `edgewit restart` lifts it; computed longer than 50ms in one handling; raise limits.cpu or do less at once
             valve      stopped          5s          0       1         2       12       0         1      0 B
+
+            export
+              no file `export.wasm`
+              put it there
         "#]].assert_eq(&render(&status::sample(), Look::default()));
     }
 

@@ -28,10 +28,12 @@ fn build(component: &Path) {
 
 #[test]
 fn a_new_component_is_tested_built_checked_and_tried() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = run(folder.path(), &["new", "--lang", "rust", "over-heat"]).expect(0);
+    // Always the same folder, so that what is kept for it is found again and does not pile up.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let component = folder.join("over-heat");
+    let _ = std::fs::remove_dir_all(&component);
+    let made = run(folder, &["new", "--lang", "rust", "over-heat"]).expect(0);
     assert!(made.out.contains("cd over-heat"), "{made:?}");
-    let component = folder.path().join("over-heat");
     lend_lock(&component);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut test = Command::new(cargo);
