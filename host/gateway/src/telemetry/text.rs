@@ -92,12 +92,12 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_and_harmless() {
-        check(None, "Up", &[], "2026-10-14T20:00:00.042Z  WARN Up");
+        check(None, "Up", &[], "2026-10-15T00:00:00.042Z  WARN Up");
         check(
             Some("average"),
             "a\n\x1b[31mb",
             &[("topic", "a/b"), ("why", "no room")],
-            "2026-10-14T20:00:00.042Z  WARN average: a\\n\\u{1b}[31mb topic=a/b why=\"no room\"",
+            "2026-10-15T00:00:00.042Z  WARN average: a\\n\\u{1b}[31mb topic=a/b why=\"no room\"",
         );
     }
 

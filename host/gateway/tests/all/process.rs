@@ -1,0 +1,211 @@
+//! A gateway as a process: its threads, its signals, and what a thousand restarts leave behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Child, Command as Start, Stdio};
+use std::time::{Duration, Instant};
+
+use edgewit_domain::control::{Command, Reply, Status};
+use edgewit_gateway::control::Client;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::world::{World, component, echo, eventually};
+
+struct Process<'a> {
+    child: Child,
+    world: &'a World,
+}
+
+impl Process<'_> {
+    /// Starts and waits until this component runs.
+    fn start<'a>(world: &'a World, name: &str) -> Process<'a> {
+        let mut start = Start::new(env!("CARGO_BIN_EXE_gateway-worker"));
+        let child = start.arg("run").arg(world.config()).stderr(Stdio::null()).spawn().unwrap();
+        let process = Process { child, world };
+        process.until_running(name);
+        process
+    }
+
+    fn ask(&self, command: &Command) -> Result<Reply, String> {
+        let client = Client::connect(&self.world.socket());
+        client.and_then(|mut client| client.ask(command)).map_err(|error| error.to_string())
+    }
+
+    fn status(&self) -> Result<Status, String> {
+        match self.ask(&Command::Status)? {
+            Reply::Status(status) => Ok(*status),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    fn until_running(&self, name: &str) {
+        eventually(name, || {
+            let status = self.status()?;
+            let runs = status.components.get(name).is_some_and(|component| component.state.word() == "running");
+            if runs { Ok(()) } else { Err(format!("{status:?}")) }
+        });
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn ended(&mut self) -> i32 {
+        let status = eventually("the end", || self.child.try_wait().unwrap().ok_or("it still runs"));
+        status.code().unwrap_or(-1)
+    }
+
+    fn threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        let mut names: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Process<'_> {
+    fn drop(&mut self) {
+        // It has ended already, unless the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_process_has_the_threads_that_it_should() {
+    let world = World::new(&[echo("one", ""), echo("second-one", ""), echo("off", "enabled = false\n")]);
+    let process = Process::start(&world, "one");
+    process.until_running("second-one");
+    let expected = [
+        "edgewit-c-off",
+        "edgewit-c-one",
+        "edgewit-c-secon",
+        "edgewit-epoch",
+        "edgewit-io",
+        "edgewit-log",
+        "gateway-worker",
+    ];
+    // Threads that load end when they have loaded.
+    eventually("exactly these threads", || {
+        let threads = process.threads();
+        if threads == expected { Ok(()) } else { Err(threads) }
+    });
+}
+
+#[test]
+fn a_thousand_restarts_leave_memory_and_descriptors_where_they_were() {
+    let world = World::new(&[component("counter", "counter", "")]);
+    let process = Process::start(&world, "counter");
+    let mut client = Client::connect(&world.socket()).unwrap();
+    let mut restart = |times: u64| {
+        for _ in 0..times {
+            assert_eq!(client.ask(&Command::Restart { component: "counter".into() }).unwrap(), Reply::Done);
+        }
+    };
+    restart(200);
+    let (memory, descriptors) = (process.resident_kib(), process.descriptors());
+    restart(1000);
+    let status = process.status().unwrap();
+    let counter = status.components.get("counter").unwrap();
+    assert_eq!((counter.state.word(), counter.restarts), ("running", 1200));
+    assert_eq!(process.descriptors(), descriptors);
+    let grown = process.resident_kib().saturating_sub(memory);
+    assert!(grown < 4096, "{grown} KiB more than the {memory} KiB before");
+}
+
+#[test]
+fn a_thousand_faults_leave_memory_and_descriptors_where_they_were() {
+    let further = "restart.backoff = \"1ms\"\nrestart.backoff-max = \"1ms\"\nrestart.quarantine = \"never\"\n\
+                   subscribe.in.queue.messages = 2000\n";
+    let world = World::new(&[component("bad", "trap", further)]);
+    let process = Process::start(&world, "bad");
+    let mut client = Client::connect(&world.socket()).unwrap();
+    let mut fail = |times: u64, total: u64| {
+        for _ in 0..times {
+            let (topic, qos) = ("bad/in".to_owned(), Default::default());
+            client.ask(&Command::Publish { topic, payload: b"x".into(), qos, retain: false }).unwrap();
+        }
+        eventually("all faults", || {
+            let status = process.status().unwrap();
+            let bad = status.components.get("bad").unwrap();
+            if bad.failed == total && bad.state.word() == "running" { Ok(()) } else { Err(bad.clone()) }
+        });
+    };
+    fail(200, 200);
+    let (memory, descriptors) = (process.resident_kib(), process.descriptors());
+    fail(1000, 1200);
+    assert_eq!(process.descriptors(), descriptors);
+    let grown = process.resident_kib().saturating_sub(memory);
+    assert!(grown < 4096, "{grown} KiB more than the {memory} KiB before");
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_and_sighup_reloads() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let world = World::new(&[echo("good", "")]);
+        let mut process = Process::start(&world, "good");
+        world.configure("", &[echo("good", ""), echo("new", "")]);
+        process.signal(Signal::HUP);
+        process.until_running("new");
+        process.signal(signal);
+        assert_eq!(process.ended(), 0);
+        assert!(!world.socket().exists());
+    }
+}
+
+#[test]
+fn a_second_signal_takes_all_grace_away() {
+    let limits = "limits.cpu = \"10m\"\nlimits.wall = \"1h\"\n";
+    let world = World::with("grace = \"10m\"\n", &[component("bad", "spin", limits)]);
+    let mut process = Process::start(&world, "bad");
+    let (topic, qos) = ("bad/in".to_owned(), Default::default());
+    process.ask(&Command::Publish { topic, payload: Vec::new(), qos, retain: false }).unwrap();
+    process.signal(Signal::TERM);
+    eventually("the end of the intake", || if world.socket().exists() { Err("it is still there") } else { Ok(()) });
+    assert!(process.child.try_wait().unwrap().is_none(), "it waits for the guest");
+    let begun = Instant::now();
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended(), 0);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn the_shutdown_command_is_answered_and_ends_the_process() {
+    let world = World::new(&[echo("good", "")]);
+    let mut process = Process::start(&world, "good");
+    assert_eq!(process.ask(&Command::Shutdown), Ok(Reply::Done));
+    assert_eq!(process.ended(), 0);
+}
+
+#[test]
+fn a_gateway_that_was_killed_leaves_nothing_in_the_way() {
+    let world = World::new(&[echo("good", "")]);
+    let mut process = Process::start(&world, "good");
+    process.child.kill().unwrap();
+    process.child.wait().unwrap();
+    assert!(world.socket().exists(), "its socket is stale");
+    world.run(&["good"]).assert_good();
+}
+
+#[test]
+fn a_broken_configuration_ends_with_64_and_says_everything() {
+    let world = World::new(&[]);
+    fs::write(world.config(), "schema = 1\n[gateway]\nthing = \"a b\"\n[component.x]\nartefact = 1\n").unwrap();
+    let output = Start::new(env!("CARGO_BIN_EXE_gateway-worker")).arg("run").arg(world.config()).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected: BTreeSet<&str> = ["gateway.thing", "data", "did you mean `artifact`?"].into();
+    assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+    assert!(!world.path("data").exists(), "nothing was started");
+}

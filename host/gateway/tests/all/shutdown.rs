@@ -1,0 +1,112 @@
+//! The end: no more intake, then the handlers have their grace, then what is open is closed.
+
+use std::time::{Duration, Instant};
+
+use edgewit_domain::control::Command;
+
+use crate::world::{World, component, echo, eventually};
+
+/// A guest that would go on for an hour, and a grace time: the gateway ends soon after it.
+fn check(fixture: &str, limits: &str) {
+    let head = "grace = \"200ms\"\n";
+    let world = World::with(head, &[echo("good", ""), component("bad", fixture, limits)]);
+    let running = world.run(&["good", "bad"]);
+    let out = running.listen(&format!("{fixture}/out"));
+    running.publish("bad/in", "publish");
+    running.until("bad", |status| status.queued == 0);
+    let begun = Instant::now();
+    running.gateway.shutdown();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(200), "it was given its grace, and not just {took:?}");
+    assert!(took < Duration::from_secs(30), "it took {took:?}");
+    assert!(out.is_empty(), "what was interrupted has no effect");
+    assert!(!world.socket().exists());
+}
+
+#[test]
+fn a_sleeping_guest_is_interrupted_after_the_grace_time() {
+    check("sleeper", "limits.wall = \"1h\"\n");
+}
+
+#[test]
+fn a_spinning_guest_is_interrupted_after_the_grace_time() {
+    check("spin", "limits.cpu = \"10m\"\nlimits.wall = \"1h\"\n");
+}
+
+#[test]
+fn a_handling_that_ends_within_the_grace_time_has_its_effects() {
+    let world = World::with("grace = \"30s\"\n", &[component("sleeper", "sleeper", "")]);
+    let running = world.run(&["sleeper"]);
+    let out = running.listen("sleeper/out");
+    running.publish("sleeper/in", "300");
+    running.until("sleeper", |status| status.queued == 0);
+    running.gateway.shutdown();
+    assert_eq!(out.next(), "awake");
+}
+
+#[test]
+fn stopping_a_component_interrupts_it_after_the_grace_time_and_is_no_fault() {
+    let world = World::with("grace = \"100ms\"\n", &[component("bad", "sleeper", "limits.wall = \"1h\"\n")]);
+    let running = world.run(&["bad"]);
+    running.publish("bad/in", "");
+    running.until("bad", |status| status.queued == 0);
+    running.command(Command::Stop { component: "bad".into() });
+    let status = running.component("bad");
+    assert_eq!((status.state.word(), status.last_fault), ("stopped", None));
+    running.command(Command::Start { component: "bad".into() });
+    running.until("bad", |status| status.state.word() == "running");
+    let out = running.listen("sleeper/out");
+    running.publish("bad/in", "1");
+    assert_eq!(out.next(), "awake", "no interruption is left over");
+}
+
+#[test]
+fn a_second_gateway_on_the_same_data_is_refused_until_the_first_has_ended() {
+    let world = World::new(&[echo("good", "")]);
+    let running = world.run(&["good"]);
+    let error = world.try_start().err().unwrap();
+    assert_eq!(error.exit_code(), 75);
+    assert!(error.to_string().contains("another gateway runs on the data directory"), "{error}");
+    running.assert_good();
+    running.gateway.shutdown();
+    world.run(&["good"]).assert_good();
+}
+
+#[test]
+fn a_compile_under_way_delays_neither_the_others_nor_the_end() {
+    let world = World::new(&[echo("good", "")]);
+    world.run(&["good"]).gateway.shutdown();
+    // From here on every compile hangs, and only what is in the cache can run.
+    world.configure("grace = \"100ms\"\n", &[echo("good", ""), component("new", "trap", "")]);
+    let mut options = world.options();
+    options.worker.program = "/bin/sleep".into();
+    options.worker.args = vec!["60".into()];
+    let gateway = edgewit_gateway::Gateway::start(options).unwrap();
+    let running = crate::world::Running { gateway, world: &world };
+    running.until("good", |status| status.state.word() == "running");
+    running.assert_good();
+    assert_eq!(running.component("new").state.word(), "starting");
+    let begun = Instant::now();
+    running.gateway.shutdown();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_is_published_during_the_end_is_refused() {
+    let world = World::with("grace = \"30s\"\n", &[component("sleeper", "sleeper", "")]);
+    let running = world.run(&["sleeper"]);
+    running.publish("sleeper/in", "500");
+    running.until("sleeper", |status| status.queued == 0);
+    let hub = running.gateway.hub().clone();
+    let ending = {
+        let gateway = running.gateway;
+        std::thread::spawn(move || gateway.shutdown())
+    };
+    let topic = edgewit_domain::topic::Topic::parse("a").unwrap();
+    eventually("the refusal", || {
+        let message = edgewit_domain::message::Message::new(topic.clone(), "x");
+        let published = hub.publish(message, edgewit_domain::message::Origin::Operator, None);
+        if published == Err(edgewit_gateway::PublishError::Closed) { Ok(()) } else { Err(published) }
+    });
+    ending.join().unwrap();
+}
