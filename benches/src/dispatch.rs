@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use edgewit_domain::config::{FullRule, Profile};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
@@ -23,7 +23,8 @@ pub const ROOMY: Bounds = Bounds { messages: 1_000_000, bytes: 1 << 30, full: Fu
 
 pub fn run() -> Result<Vec<Figure>> {
     let wasm = fs::read(fixture("echo")).context("the echo fixture; run `cargo xtask guests`")?;
-    let mut raw = Raw::new(&Engine::new(Profile::Standard)?, &wasm, "in/0", "out/0")?;
+    let raw = Raw::new(&Engine::new(Profile::Standard)?, &wasm, "in/0", "out/0");
+    let mut raw = raw.map_err(|error| anyhow!("{error:?}"))?;
     let folder = Folder::new(&echoes(1)?)?;
     let gateway = folder.start()?;
     let (mut component, mut native) = (Vec::new(), Vec::new());
@@ -45,7 +46,7 @@ fn bare(raw: &mut Raw) -> Result<f64> {
     let before = raw.published();
     let started = Instant::now();
     for _ in 0..MESSAGES {
-        raw.call(PAYLOAD)?;
+        raw.call(PAYLOAD).map_err(|error| anyhow!("{error:?}"))?;
     }
     let each = started.elapsed().as_nanos() as f64 / MESSAGES as f64;
     ensure!(raw.published() - before == MESSAGES as u64, "the component did not publish");
@@ -93,7 +94,7 @@ fn through_closure(gateway: &Gateway) -> Result<f64> {
             Ok(())
         });
         let each = through(gateway, "native/in", "native/out")?;
-        closure.join().map_err(|_| anyhow::anyhow!("the closure panicked"))??;
+        closure.join().map_err(|_| anyhow!("the closure panicked"))??;
         Ok(each)
     })
 }

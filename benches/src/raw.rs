@@ -3,10 +3,9 @@
 //! No grants, no limits, no deadlines, no metrics: what it costs to enter the guest, to copy the record in, and to take
 //! one published message out.
 
-use anyhow::Result;
 use edgewit_sandbox::engine::Engine;
-use wasmtime::Store;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Result, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use bindings::edgewit::pubsub::{publisher, types};
@@ -15,7 +14,7 @@ use bindings::exports::edgewit::pubsub::handler;
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "edgewit:worlds/message-handler",
+        world: "edgewit:worlds/full",
         ownership: Borrowing { duplicate_if_necessary: true },
         imports: { default: trappable },
     });
@@ -37,7 +36,7 @@ impl WasiView for Host {
 impl types::Host for Host {}
 
 impl publisher::Host for Host {
-    fn publish(&mut self, message: types::MessageResult) -> wasmtime::Result<Result<(), types::PublishError>> {
+    fn publish(&mut self, message: types::MessageResult) -> Result<Result<(), types::PublishError>> {
         self.published += 1;
         drop(message);
         Ok(Ok(()))
@@ -45,17 +44,17 @@ impl publisher::Host for Host {
 }
 
 impl bindings::wasi::config::store::Host for Host {
-    fn get(&mut self, _: String) -> wasmtime::Result<Result<Option<String>, bindings::wasi::config::store::Error>> {
+    fn get(&mut self, _: String) -> Result<Result<Option<String>, bindings::wasi::config::store::Error>> {
         Ok(Ok(Some(self.to.clone())))
     }
 
-    fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, bindings::wasi::config::store::Error>> {
+    fn get_all(&mut self) -> Result<Result<Vec<(String, String)>, bindings::wasi::config::store::Error>> {
         Ok(Ok(vec![("to".into(), self.to.clone())]))
     }
 }
 
 impl bindings::wasi::logging::logging::Host for Host {
-    fn log(&mut self, _: bindings::wasi::logging::logging::Level, _: String, _: String) -> wasmtime::Result<()> {
+    fn log(&mut self, _: bindings::wasi::logging::logging::Level, _: String, _: String) -> Result<()> {
         Ok(())
     }
 }
@@ -108,7 +107,7 @@ impl Raw {
             hops: 0,
         };
         let answered = self.handler.call_on_message(&mut self.store, delivery)?;
-        answered.map_err(|failure| anyhow::anyhow!("{failure:?}"))
+        answered.map_err(|failure| wasmtime::Error::msg(format!("{failure:?}")))
     }
 
     pub fn published(&self) -> u64 {

@@ -102,7 +102,7 @@ pub const TABLES: usize = 32;
 
 /// Compiling one component, in a child process: its memory, and its time. Past either the child is ended.
 pub const COMPILE_MEMORY: u64 = 3072 * MIB;
-pub const COMPILE_TIME: Duration = Duration::from_secs(120);
+pub const COMPILE_TIME: Duration = Duration::from_secs(600);
 /// Native code of one component. More is refused.
 pub const COMPILED_BYTES: u64 = 512 * MIB;
 
