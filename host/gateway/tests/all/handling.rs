@@ -110,12 +110,12 @@ fn h5_a_snapshot_that_fails_is_a_fault() {
 fn h6_init_comes_first_and_is_told_why() {
     let world = World::new(&[component("counter", "counter", "restart.backoff = \"1ms\"\n")]);
     let running = world.run(&["counter"]);
-    running.until_logged("counter", "started with 0: First");
+    running.until_logged("counter", "started with 0: Reason::First");
     running.publish("counter/in", "retry");
-    running.until_logged("counter", "started with 0: AfterFault");
+    running.until_logged("counter", "started with 0: Reason::AfterFault");
     running.until("counter", |status| status.state.word() == "running");
     running.command(Command::Restart { component: "counter".into() });
-    running.until_logged("counter", "started with 0: Restart");
+    running.until_logged("counter", "started with 0: Reason::Restart");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn h6_a_failed_tick_is_tried_again_until_the_next_is_due_and_a_rejected_one_is_n
 
 #[test]
 fn h6_missed_ticks_come_as_one() {
-    let further = "timer.beat.every = \"20ms\"\n";
+    let further = "grant.timer.pending = 1\ntimer.beat.every = \"20ms\"\n";
     let world = World::new(&[component("timers", "timers", further)]);
     let running = world.run(&["timers"]);
     let out = running.listen("timers/out");

@@ -82,7 +82,7 @@ fn a_new_artifact_is_swapped_in_with_the_state_of_the_old() {
     rebuild(&world, "counter.wasm");
     assert_eq!(reload(&running).changed, names(&["counter"]));
     running.until("counter", |status| status.digest != old && status.state.word() == "running");
-    running.until_logged("counter", "started with 1: Swap");
+    running.until_logged("counter", "started with 1: Reason::Swap");
     running.publish("counter/in", "x");
     assert_eq!(out.next(), "2");
 }

@@ -190,6 +190,12 @@ impl Listener {
         (0..count).map(|_| self.next()).collect()
     }
 
+    /// What has come and was not asked for.
+    pub fn rest(&self) -> Vec<String> {
+        let rest = self.0.take(usize::MAX);
+        rest.iter().map(|envelope| String::from_utf8_lossy(&envelope.message.payload).into_owned()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.take(1).is_empty()
     }
