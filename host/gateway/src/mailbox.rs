@@ -263,25 +263,26 @@ mod tests {
 
     #[test]
     fn a_sleeper_wakes_for_what_it_sleeps_for() {
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Mailbox::default();
         let slot = mailbox.open(bounds(10));
-        let sleeper = {
-            let mailbox = mailbox.clone();
-            std::thread::spawn(move || {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
                 let waker = current_thread();
                 while !mailbox.is_called() {
                     mailbox.sleep(&waker, false, None);
                 }
                 mailbox.answer();
+                mailbox.take(&mut Vec::new(), 1);
                 while mailbox.level().waiting == 0 {
                     mailbox.sleep(&waker, true, None);
                 }
-            })
-        };
-        eventually("the thread sleeps", || lock(&mailbox.inner).sleeper.is_some());
-        mailbox.push(slot, envelope("t", "a"));
-        assert!(lock(&mailbox.inner).sleeper.is_some(), "a delivery does not wake who waits for a call");
-        mailbox.call();
-        sleeper.join().unwrap();
+            });
+            eventually("the thread sleeps", || lock(&mailbox.inner).sleeper.is_some());
+            mailbox.push(slot, envelope("t", "a"));
+            assert!(lock(&mailbox.inner).sleeper.is_some(), "a delivery does not wake who waits for a call");
+            mailbox.call();
+            eventually("the first delivery is taken", || mailbox.level().waiting == 0);
+            mailbox.push(slot, envelope("t", "b"));
+        });
     }
 }

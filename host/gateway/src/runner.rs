@@ -29,7 +29,7 @@ use crate::loading::{Loaded, Refusal};
 use crate::mailbox::{Taken, current_thread};
 use crate::orders::Order;
 use crate::sync::lock;
-use live::Live;
+use live::{Live, Unreplaced};
 
 pub(crate) struct Runner {
     desk: Arc<Desk>,
@@ -199,21 +199,13 @@ impl Runner {
 
     /// A running instance is replaced only by one that has started; where that fails, it goes on.
     fn replace(&mut self, component: Arc<Component>, outcome: Result<Loaded, Refusal>) {
-        if let Some(old) = self.live.take() {
+        if let Some(old) = &mut self.live {
             let swapped = match &outcome {
-                Ok(loaded) => old.swap(&self.desk, &component, loaded),
-                Err(refusal) => Err((Some(old), Fault::Host { reason: chain(refusal) })),
+                Ok(loaded) => old.successor(&self.desk, &component, loaded, StartReason::Swap),
+                Err(refusal) => Err(Unreplaced::Kept(Fault::Host { reason: chain(refusal) })),
             };
-            match swapped {
-                Ok(new) => self.live = Some(new),
-                Err((old, fault)) => {
-                    let name = &*self.desk.name;
-                    tracing::error!(component = name, %fault, "The new instance did not start; the old one stays");
-                    self.live = old;
-                    return if self.live.is_none() {
-                        self.fail(fault)
-                    };
-                }
+            if !self.succeed(swapped) {
+                return;
             }
         }
         self.launching = None;
@@ -264,18 +256,32 @@ impl Runner {
 
     /// Planned recycling: the new instance gets the old one's state, or the old one stays.
     fn renew(&mut self) {
-        let (Some(old), Some(loaded)) = (self.live.take(), &self.loaded) else { return };
-        match old.renew(&self.desk, &self.component, loaded) {
+        let (Some(old), Some(loaded)) = (&mut self.live, &self.loaded) else { return };
+        old.put_renewal_off(self.desk.now() + HEALTHY_AFTER);
+        let renewed = old.successor(&self.desk, &self.component, loaded, StartReason::Recycle);
+        if self.succeed(renewed) {
+            self.desk.stats.recycled.add(1);
+        }
+    }
+
+    /// Puts a successor in the old instance's place. False if there is none.
+    fn succeed(&mut self, successor: Result<Live, Unreplaced>) -> bool {
+        match successor {
             Ok(new) => {
-                self.desk.stats.recycled.add(1);
+                self.discard();
+                self.desk.stats.memory.set(new.memory());
                 self.live = Some(new);
+                true
             }
-            Err((Some(mut old), fault)) => {
-                tracing::warn!(component = &*self.desk.name, %fault, "Kept the old instance: the new one did not start");
-                old.put_renewal_off(self.desk.now() + HEALTHY_AFTER);
-                self.live = Some(old);
+            Err(Unreplaced::Kept(fault)) => {
+                let name = &*self.desk.name;
+                tracing::error!(component = name, %fault, "The new instance did not start; the old one stays");
+                false
             }
-            Err((None, fault)) => self.fail(fault),
+            Err(Unreplaced::Lost(fault)) => {
+                self.fail(fault);
+                false
+            }
         }
     }
 

@@ -63,8 +63,12 @@ impl Client {
 
     /// One command, one reply.
     pub fn ask(&mut self, command: &Command) -> Result<Reply, ClientError> {
-        self.send(command)?;
-        self.receive()?.ok_or_else(|| ClientError::HungUp { path: self.path.clone() })
+        match self.send(command) {
+            // Whoever is turned away is told why before the gateway hangs up, and that may be before we have spoken.
+            Err(error @ ClientError::Broke { .. }) => self.receive().ok().flatten().ok_or(error),
+            Err(error) => Err(error),
+            Ok(()) => self.receive()?.ok_or_else(|| ClientError::HungUp { path: self.path.clone() }),
+        }
     }
 
     /// A command with any number of replies. Returns when the gateway has begun to follow; a refusal is the

@@ -8,7 +8,7 @@ use edgewit_domain::handling::StartReason;
 use edgewit_domain::limits::BATCH;
 use edgewit_sandbox::{Exports, Instance};
 
-use super::guard::{discard, guarded};
+use super::guard::guarded;
 use crate::desk::Desk;
 use crate::loading::Loaded;
 use crate::sync::lock;
@@ -22,8 +22,13 @@ pub(super) struct Live {
     renew_from: Duration,
 }
 
-/// An instance that was not made, why, and the old one if it is still good.
-pub(super) type Failed = (Option<Live>, Fault);
+/// Why there is no successor.
+pub(super) enum Unreplaced {
+    /// The old instance is as good as it was.
+    Kept(Fault),
+    /// The old instance failed, and is to be discarded.
+    Lost(Fault),
+}
 
 impl Live {
     /// Makes an instance and starts it: restore, init and its effects, health. What of it fails leaves nothing
@@ -110,39 +115,18 @@ impl Live {
         self.renew_from = until;
     }
 
-    /// A new instance of the same artifact, with the state of this one.
-    pub fn renew(self, desk: &Desk, component: &Component, loaded: &Loaded) -> Result<Live, Failed> {
-        self.succeed(desk, component, loaded, StartReason::Recycle)
-    }
-
-    /// An instance of another artifact or configuration, with the state of this one.
-    pub fn swap(self, desk: &Desk, component: &Component, loaded: &Loaded) -> Result<Live, Failed> {
-        self.succeed(desk, component, loaded, StartReason::Swap)
-    }
-
-    fn succeed(
-        mut self,
+    /// Another instance with the state of this one, which is to be discarded then.
+    pub fn successor(
+        &mut self,
         desk: &Desk,
         component: &Component,
         loaded: &Loaded,
         reason: StartReason,
-    ) -> Result<Live, Failed> {
+    ) -> Result<Live, Unreplaced> {
         let carries = self.exports.state && loaded.prepared.exports().state;
         let state = if carries { guarded(|| self.instance.snapshot()) } else { Ok(None) };
-        let state = match state {
-            Ok(state) => state,
-            // A failed call has left this instance in the middle of something.
-            Err(fault) => {
-                discard(self);
-                return Err((None, fault));
-            }
-        };
-        match Live::make(desk, component, loaded, state.as_deref(), reason) {
-            Ok(new) => {
-                discard(self);
-                Ok(new)
-            }
-            Err(fault) => Err((Some(self), fault)),
-        }
+        // A failed call has left this instance in the middle of something.
+        let state = state.map_err(Unreplaced::Lost)?;
+        Live::make(desk, component, loaded, state.as_deref(), reason).map_err(Unreplaced::Kept)
     }
 }

@@ -19,7 +19,7 @@ fn check(fixture: &str, payload: &str, further: &str, fault: &str, logged: &str)
         if status.state.word() == "running" && status.queued == 0 {
             running.publish("bad/in", payload);
         }
-        if status.state.word() == "quarantined" { Ok(status) } else { Err(status) }
+        if status.state.word() == "quarantined" { Ok(status) } else { Err(Box::new(status)) }
     });
     assert_eq!(status.last_fault.as_ref().map(|fault| fault.kind()), Some(fault));
     assert_eq!(status.restarts, 2, "started three times in all, each time after a wait");

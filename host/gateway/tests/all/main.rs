@@ -3,14 +3,25 @@
 //! Every test has a gateway of its own in a folder of its own. Nothing sleeps: a test waits for what it expects, and
 //! fails when that does not come.
 
+#[cfg(test)]
 mod check;
+#[cfg(test)]
 mod control;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod handling;
+#[cfg(test)]
 mod metrics;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod queues;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod shutdown;
+#[cfg(test)]
 mod trial;
+#[cfg(test)]
 mod world;

@@ -82,9 +82,8 @@ fn idle_connections_do_not_keep_others_away_for_ever() {
     let world = World::with(HEAD, &[]);
     let running = world.start();
     let address = running.gateway.metrics_address().unwrap();
-    let idle: Vec<TcpStream> = (1..edgewit_domain::limits::METRICS_CONNECTIONS)
-        .map(|_| TcpStream::connect(address).unwrap())
-        .collect();
+    let idle: Vec<TcpStream> =
+        (1..edgewit_domain::limits::METRICS_CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect();
     let (head, _) = request(address, "GET /metrics");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     drop(idle);

@@ -121,7 +121,8 @@ fn what_was_refused_runs_when_its_cause_is_gone() {
 
 #[test]
 fn a_changed_policy_lifts_a_quarantine_and_leaves_a_running_instance_alone() {
-    let world = World::new(&[component("bad", "trap", "restart.quarantine = 1\n"), component("counter", "counter", "")]);
+    let world =
+        World::new(&[component("bad", "trap", "restart.quarantine = 1\n"), component("counter", "counter", "")]);
     let running = world.run(&["bad", "counter"]);
     let out = running.listen("counter/out");
     running.publish("counter/in", "x");

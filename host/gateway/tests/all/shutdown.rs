@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use edgewit_domain::control::Command;
+use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::topic::Topic;
+use edgewit_gateway::{Gateway, PublishError};
 
-use crate::world::{World, component, echo, eventually};
+use crate::world::{Running, World, component, echo, eventually};
 
 /// A guest that would go on for an hour, and a grace time: the gateway ends soon after it.
 fn check(fixture: &str, limits: &str) {
@@ -81,8 +84,8 @@ fn a_compile_under_way_delays_neither_the_others_nor_the_end() {
     let mut options = world.options();
     options.worker.program = "/bin/sleep".into();
     options.worker.args = vec!["60".into()];
-    let gateway = edgewit_gateway::Gateway::start(options).unwrap();
-    let running = crate::world::Running { gateway, world: &world };
+    let gateway = Gateway::start(options).unwrap();
+    let running = Running { gateway, world: &world };
     running.until("good", |status| status.state.word() == "running");
     running.assert_good();
     assert_eq!(running.component("new").state.word(), "starting");
@@ -98,15 +101,14 @@ fn what_is_published_during_the_end_is_refused() {
     running.publish("sleeper/in", "500");
     running.until("sleeper", |status| status.queued == 0);
     let hub = running.gateway.hub().clone();
-    let ending = {
-        let gateway = running.gateway;
-        std::thread::spawn(move || gateway.shutdown())
-    };
-    let topic = edgewit_domain::topic::Topic::parse("a").unwrap();
-    eventually("the refusal", || {
-        let message = edgewit_domain::message::Message::new(topic.clone(), "x");
-        let published = hub.publish(message, edgewit_domain::message::Origin::Operator, None);
-        if published == Err(edgewit_gateway::PublishError::Closed) { Ok(()) } else { Err(published) }
+    let topic = Topic::parse("a").unwrap();
+    let gateway = running.gateway;
+    std::thread::scope(|scope| {
+        scope.spawn(|| gateway.shutdown());
+        eventually("the refusal", || {
+            let message = Message::new(topic.clone(), "x");
+            let published = hub.publish(message, Origin::Operator, None);
+            if published == Err(PublishError::Closed) { Ok(()) } else { Err(published) }
+        });
     });
-    ending.join().unwrap();
 }

@@ -144,7 +144,7 @@ impl Running<'_> {
     pub fn until(&self, name: &str, condition: impl Fn(&ComponentStatus) -> bool) -> ComponentStatus {
         eventually(name, || {
             let status = self.component(name);
-            if condition(&status) { Ok(status) } else { Err(status) }
+            if condition(&status) { Ok(status) } else { Err(Box::new(status)) }
         })
     }
 
