@@ -3,8 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use edgewit_domain::config::{FullRule, Profile};
+use edgewit_domain::control::{Command, Reply};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
 use edgewit_gateway::{Bounds, Gateway, Stream};
@@ -29,10 +30,10 @@ pub fn run() -> Result<Vec<Figure>> {
     let gateway = folder.start()?;
     let (mut component, mut native) = (Vec::new(), Vec::new());
     bare(&mut raw)?;
-    through(&gateway, "in/0", "out/0")?;
+    through(&gateway)?;
     for _ in 0..ROUNDS {
         let bare = bare(&mut raw)?;
-        component.push((through(&gateway, "in/0", "out/0")?, bare));
+        component.push((through(&gateway)?, bare));
         native.push((through_closure(&gateway)?, bare));
     }
     gateway.shutdown();
@@ -53,34 +54,25 @@ fn bare(raw: &mut Raw) -> Result<f64> {
     Ok(each)
 }
 
-/// Nanoseconds a message, from the first one published to the last answer in its reader's queue.
-fn through(gateway: &Gateway, to: &str, back: &str) -> Result<f64> {
-    let answers = gateway.hub().subscribe(vec![Filter::parse(back)?], ROOMY);
-    let topic = Topic::parse(to)?;
+/// Nanoseconds a message, from the start of a component for which all of them wait to its last answer in a queue.
+fn through(gateway: &Gateway) -> Result<f64> {
+    let component = || "echo-0".to_owned();
+    tell(gateway, Command::Stop { component: component() })?;
+    let answers = wait_for_them(gateway, "in/0", "out/0")?;
+    let delivered = gateway.hub().counts().delivered;
     let started = Instant::now();
-    for _ in 0..MESSAGES {
-        gateway.hub().publish(Message::new(topic.clone(), *PAYLOAD), Origin::Operator, None)?;
-    }
-    expect(&answers, MESSAGES)?;
-    Ok(started.elapsed().as_nanos() as f64 / MESSAGES as f64)
-}
-
-fn expect(answers: &Stream, count: usize) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut got = 0;
-    while got < count {
-        ensure!(Instant::now() < deadline, "{got} of {count} answers");
-        got += answers.wait(count, Duration::from_secs(1)).len();
-    }
-    ensure!(answers.dropped() == 0, "answers were dropped");
-    Ok(())
+    tell(gateway, Command::Start { component: component() })?;
+    all_answered(gateway, &answers, delivered, started)
 }
 
 /// The same way with a thread of this process in the component's place.
 fn through_closure(gateway: &Gateway) -> Result<f64> {
     let hub = gateway.hub();
     let questions = hub.subscribe(vec![Filter::parse("native/in")?], ROOMY);
+    let answers = wait_for_them(gateway, "native/in", "native/out")?;
+    let delivered = hub.counts().delivered;
     std::thread::scope(|scope| {
+        let started = Instant::now();
         let closure = scope.spawn(|| -> Result<()> {
             let back = Topic::parse("native/out")?;
             let mut left = MESSAGES;
@@ -93,8 +85,35 @@ fn through_closure(gateway: &Gateway) -> Result<f64> {
             }
             Ok(())
         });
-        let each = through(gateway, "native/in", "native/out")?;
+        let each = all_answered(gateway, &answers, delivered, started)?;
         closure.join().map_err(|_| anyhow!("the closure panicked"))??;
         Ok(each)
     })
+}
+
+fn tell(gateway: &Gateway, command: Command) -> Result<()> {
+    match gateway.command(command) {
+        Reply::Done => Ok(()),
+        other => bail!("{other:?}"),
+    }
+}
+
+/// Publishes all messages, and returns where the answers will be.
+fn wait_for_them(gateway: &Gateway, to: &str, back: &str) -> Result<Stream> {
+    let answers = gateway.hub().subscribe(vec![Filter::parse(back)?], ROOMY);
+    let topic = Topic::parse(to)?;
+    for _ in 0..MESSAGES {
+        gateway.hub().publish(Message::new(topic.clone(), *PAYLOAD), Origin::Operator, None)?;
+    }
+    Ok(answers)
+}
+
+fn all_answered(gateway: &Gateway, answers: &Stream, before: u64, started: Instant) -> Result<f64> {
+    while gateway.hub().counts().delivered < before + MESSAGES as u64 {
+        ensure!(started.elapsed() < PATIENCE, "not all messages were answered");
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    let each = started.elapsed().as_nanos() as f64 / MESSAGES as f64;
+    ensure!(answers.take(usize::MAX).len() == MESSAGES && answers.dropped() == 0, "answers were dropped");
+    Ok(each)
 }

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ use crate::threads::Threads;
 
 /// How long the end waits for what should have ended by itself: loads, connections.
 const LEAVE: Duration = Duration::from_secs(1);
+
+/// A listener that has its address and accepts nobody yet.
+type WayIn = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How a gateway is started.
 #[derive(Clone, Debug)]
@@ -105,32 +109,39 @@ impl Gateway {
         let core = Arc::new(Core::new(hub, components, telemetry, file, config.clone(), options.dev));
         let mut gateway =
             Gateway { core, loading, intake: Vec::new(), metrics_address: None, runtime: Some(runtime), _data: data };
-        gateway.open(&config)?;
+        let ways_in = gateway.bind(&config)?;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
         for component in config.components.values() {
             gateway.core.components.add(component.clone()).map_err(StartError::Thread)?;
         }
+        gateway.open(ways_in);
         tracing::info!(thing = &*config.gateway.thing, components = config.components.len(), "Started");
         Ok(gateway)
     }
 
-    /// Opens the ways in. A component may be running for a moment longer than they are, never shorter.
-    fn open(&mut self, config: &Config) -> Result<(), StartError> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
+    /// Takes the addresses of the ways in, so that a start fails before anything runs where one is taken.
+    fn bind(&mut self, config: &Config) -> Result<Vec<WayIn>, StartError> {
+        let Some(runtime) = &self.runtime else { return Ok(Vec::new()) };
         let _entered = runtime.enter();
         let path = self.core.file.folder_path.join(&config.gateway.control);
-        let server = Server::bind(path, self.core.clone())?;
-        self.intake.push(runtime.spawn(server.serve()));
+        let mut ways_in: Vec<WayIn> = vec![Box::pin(Server::bind(path, self.core.clone())?.serve())];
         if let Some(metrics) = config.metrics {
             let listening = metrics::listen(metrics.listen, self.core.clone());
             let (address, serve) =
                 listening.map_err(|source| StartError::Metrics { address: metrics.listen, source })?;
             self.metrics_address = Some(address);
-            self.intake.push(runtime.spawn(serve));
+            ways_in.push(Box::pin(serve));
         }
-        Ok(())
+        Ok(ways_in)
+    }
+
+    /// Lets in whoever waits. Every component's queues are there by now, so that nothing is said to nobody.
+    fn open(&mut self, ways_in: Vec<WayIn>) {
+        if let Some(runtime) = &self.runtime {
+            self.intake.extend(ways_in.into_iter().map(|way_in| runtime.spawn(way_in)));
+        }
     }
 
     pub fn hub(&self) -> &Arc<Hub> {
