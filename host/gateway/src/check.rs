@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::error::chain;
 use crate::files::ConfigFile;
-use crate::loading::Source;
+use crate::loading::{NEVER_RECYCLED, Source};
 use crate::scratch::Scratch;
 
 /// What was found.
@@ -100,6 +100,10 @@ fn check_component(source: &Source, component: &Component, report: &mut Report) 
         Ok(loaded) => {
             let checked = Checked { digest: loaded.digest.to_string(), exports: words(loaded.prepared.exports()) };
             report.components.insert(component.name.to_string(), checked);
+            if loaded.is_never_recycled(component) {
+                let path = format!("component.{}.recycle", component.name);
+                report.warnings.push(finding(&path, NEVER_RECYCLED.to_owned()));
+            }
         }
         Err(refusal) => report.findings.push(finding(&format!("component.{}", component.name), chain(&refusal))),
     }

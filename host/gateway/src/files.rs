@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use edgewit_domain::limits::CONFIG_BYTES;
 use edgewit_sandbox::artifact::{Digest, DigestIndex};
 use edgewit_store::DigestFile;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstat};
+use rustix::process::geteuid;
 
 /// In the data directory.
 const LOCK: &str = "gateway.lock";
@@ -30,6 +31,8 @@ pub enum FileError {
         path.display()
     )]
     InUse { path: PathBuf },
+    #[error("{} belongs to user {owner}, who could put other code into it; remove it, or change its owner", path.display())]
+    NotOwned { path: PathBuf, owner: u32 },
 }
 
 impl FileError {
@@ -138,9 +141,19 @@ fn cache_in(dir: &Dir, path: &Path) -> Result<Dir, FileError> {
     let mut create = DirBuilder::new();
     create.mode(0o700);
     match dir.create_dir_with(CACHE, &create) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(FileError::io("making", &path)(error)),
-        _ => dir.open_dir(CACHE).map_err(FileError::io("opening", &path)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(FileError::io("making", &path)(error));
+        }
+        _ => {}
     }
+    let cache = dir.open_dir(CACHE).map_err(FileError::io("opening", &path))?;
+    let owner = fstat(&cache).map_err(|error| FileError::io("looking at", &path)(error.into()))?.st_uid;
+    if owner != geteuid().as_raw() {
+        return Err(FileError::NotOwned { path, owner });
+    }
+    let closed = dir.set_permissions(CACHE, Permissions::from_mode(0o700));
+    closed.map_err(FileError::io("closing to others", &path))?;
+    Ok(cache)
 }
 
 /// The store's file of digests, as the sandbox wants it.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use edgewit_domain::config::{Component, DirGrant};
+use edgewit_domain::config::{Component, DirGrant, Recycle};
 use edgewit_domain::limits::ARTIFACT_BYTES;
 use edgewit_sandbox::artifact::{Digest, LoadError, Loader};
 use edgewit_sandbox::engine::Engine;
@@ -34,6 +34,17 @@ pub(crate) struct Loaded {
     pub digest: Digest,
     pub dirs: BTreeMap<Arc<str>, Arc<Dir>>,
 }
+
+impl Loaded {
+    /// Limits for planned recycling that nothing can come of.
+    pub fn is_never_recycled(&self, component: &Component) -> bool {
+        component.recycle != Recycle::default() && !component.stateless && !self.prepared.exports().state
+    }
+}
+
+/// What to say of [`Loaded::is_never_recycled`].
+pub(crate) const NEVER_RECYCLED: &str = "recycle has no effect: the component does not export edgewit:lifecycle/state, \
+                                         and is not declared stateless";
 
 /// Why a component cannot run as it is, and what to do about it.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,7 @@ use edgewit_domain::supervision;
 
 use crate::desk::Desk;
 use crate::error::chain;
-use crate::loading::{Loaded, Refusal};
+use crate::loading::{Loaded, NEVER_RECYCLED, Refusal};
 use crate::mailbox::{Taken, current_thread};
 use crate::orders::Order;
 use crate::sync::lock;
@@ -158,6 +158,9 @@ impl Runner {
 
     fn equip(&mut self, loaded: Option<Loaded>) {
         self.desk.set_digest(loaded.as_ref().map(|loaded| loaded.digest));
+        if loaded.as_ref().is_some_and(|loaded| loaded.is_never_recycled(&self.component)) {
+            tracing::warn!(component = &*self.desk.name, "{NEVER_RECYCLED}");
+        }
         self.loaded = loaded;
     }
 
@@ -212,8 +215,8 @@ impl Runner {
         match outcome {
             Ok(loaded) => {
                 tracing::info!(component = &*self.desk.name, digest = %loaded.digest, "Replaced");
-                self.equip(Some(loaded));
                 self.surround(component);
+                self.equip(Some(loaded));
                 self.changed(None);
             }
             Err(refusal) => {

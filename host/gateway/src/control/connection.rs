@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use edgewit_domain::config::FullRule;
 use edgewit_domain::control::{Command, LogLine, MessageView, Reply};
-use edgewit_domain::limits::{CONTROL_BACKLOG, CONTROL_LINE_BYTES, QUEUE_BYTES};
+use edgewit_domain::limits::{CONTROL_BACKLOG, CONTROL_LINE_BYTES, ENTRIES_PER_COMPONENT, QUEUE_BYTES};
 use edgewit_domain::message::Envelope;
 use edgewit_domain::topic::Filter;
 use tokio::io::{AsyncReadExt, BufReader, BufWriter};
@@ -82,8 +82,11 @@ impl Connection {
             })
             .collect();
         let filters = match parsed {
-            Ok(filters) if !filters.is_empty() => filters,
-            Ok(_) => return self.reply(&refused("no filter", "name at least one, such as `#`")).await,
+            Ok(filters) if (1..=ENTRIES_PER_COMPONENT).contains(&filters.len()) => filters,
+            Ok(filters) => {
+                let cure = format!("name at least one, such as `#`, and at most {ENTRIES_PER_COMPONENT}");
+                return self.reply(&refused(format!("{} filters", filters.len()), cure)).await;
+            }
             Err(refusal) => return self.reply(&refusal).await,
         };
         let bounds =

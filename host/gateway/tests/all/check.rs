@@ -50,6 +50,14 @@ fn every_component_is_looked_at_whatever_is_wrong_with_the_others() {
 }
 
 #[test]
+fn what_looks_like_a_slip_is_a_warning_and_no_mistake() {
+    let forgetful = echo("forgetful", "recycle.calls = 10\n");
+    let report = check(&World::new(&[forgetful]).config(), &worker());
+    assert!(report.is_good(), "{report}");
+    assert!(report.to_string().contains("warning: component.forgetful.recycle: recycle has no effect"), "{report}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_a_finding() {
     let world = World::new(&[]);
     let report = check(&world.path("nowhere.toml"), &worker());
