@@ -12,8 +12,10 @@ use edgewit_gateway::control::Client;
 use edgewit_gateway::{Gateway, Options, WorkerCommand};
 use tempfile::TempDir;
 
-/// What the folder of every measurement holds.
-const FIXTURES: [&str; 3] = ["echo", "spin", "flood"];
+/// Artifacts of components that have nothing to do.
+const IDLE: [&str; 9] = ["chatty", "circle", "counter", "error", "flood", "hog", "sick", "timers", "trespass"];
+/// The others that a measurement needs.
+const BUSY: [&str; 2] = ["echo", "spin"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -44,7 +46,7 @@ impl Folder {
         text.push_str("[log]\nlevel = \"error\"\n");
         text.push_str(components);
         fs::write(dir.path().join("edgewit.toml"), text)?;
-        for name in FIXTURES {
+        for name in IDLE.iter().chain(&BUSY) {
             let file = format!("{name}.wasm");
             fs::copy(fixture(name), dir.path().join(&file))
                 .with_context(|| format!("{file}; run `cargo xtask guests`"))?;
@@ -133,15 +135,18 @@ fn wait_until_running(mut status: impl FnMut() -> Result<Status>) -> Result<()> 
     }
 }
 
-/// `count` well-behaved components, each hearing `in/N` and answering on `out/N`.
-pub fn echoes(count: usize) -> Result<String> {
+/// `count` idle components of ten different artifacts. The last is `echo`: it hears `in` and answers on `out`.
+pub fn components(count: usize) -> Result<String> {
     let mut text = String::new();
-    for number in 0..count {
-        writeln!(text, "[component.echo-{number}]\nartifact = \"echo.wasm\"\nstateless = true")?;
-        writeln!(text, "[component.echo-{number}.config]\nto = \"out/{number}\"")?;
-        writeln!(text, "[component.echo-{number}.subscribe.in]\nfilter = \"in/{number}\"\ndelivery = \"live\"")?;
+    for (number, artifact) in (1..count).zip(IDLE.iter().cycle()).chain((count > 0).then_some((0, &"echo"))) {
+        let name = format!("{artifact}-{number}");
+        writeln!(text, "[component.{name}]\nartifact = \"{artifact}.wasm\"\nstateless = true")?;
+        writeln!(text, "[component.{name}.config]\nto = \"out\"\nhow = \"well\"")?;
+        writeln!(text, "[component.{name}.subscribe.in]\ndelivery = \"live\"")?;
+        writeln!(text, "filter = \"{}\"", if number == 0 { "in" } else { "nobody/says/this" })?;
         writeln!(text, "queue = {{ messages = 1000000, bytes = \"1GiB\" }}")?;
-        writeln!(text, "[component.echo-{number}.grant.publish]\nout = \"out/{number}\"")?;
+        writeln!(text, "[component.{name}.grant.publish]\nall = \"#\"")?;
+        writeln!(text, "[component.{name}.grant.timer]\npending = 1")?;
     }
     Ok(text)
 }

@@ -11,7 +11,7 @@ use edgewit_domain::topic::{Filter, Topic};
 use edgewit_gateway::{Bounds, Gateway, Stream};
 use edgewit_sandbox::engine::Engine;
 
-use crate::bed::{Folder, echoes, fixture};
+use crate::bed::{Folder, components, fixture};
 use crate::figure::{Budget, Figure};
 use crate::raw::Raw;
 
@@ -24,9 +24,9 @@ pub const ROOMY: Bounds = Bounds { messages: 1_000_000, bytes: 1 << 30, full: Fu
 
 pub fn run() -> Result<Vec<Figure>> {
     let wasm = fs::read(fixture("echo")).context("the echo fixture; run `cargo xtask guests`")?;
-    let raw = Raw::new(&Engine::new(Profile::Standard)?, &wasm, "in/0", "out/0");
+    let raw = Raw::new(&Engine::new(Profile::Standard)?, &wasm, "in", "out");
     let mut raw = raw.map_err(|error| anyhow!("{error:?}"))?;
-    let folder = Folder::new(&echoes(1)?)?;
+    let folder = Folder::new(&components(1)?)?;
     let gateway = folder.start()?;
     let (mut component, mut native) = (Vec::new(), Vec::new());
     bare(&mut raw)?;
@@ -58,7 +58,7 @@ fn bare(raw: &mut Raw) -> Result<f64> {
 fn through(gateway: &Gateway) -> Result<f64> {
     let component = || "echo-0".to_owned();
     tell(gateway, Command::Stop { component: component() })?;
-    let answers = wait_for_them(gateway, "in/0", "out/0")?;
+    let answers = wait_for_them(gateway, "in", "out")?;
     let delivered = gateway.hub().counts().delivered;
     let started = Instant::now();
     tell(gateway, Command::Start { component: component() })?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::bed::{Folder, echoes};
+use crate::bed::{Folder, components};
 use crate::figure::{Budget, Figure, median};
 use crate::machine::pss;
 
@@ -23,8 +23,8 @@ pub fn run() -> Result<Vec<Figure>> {
     ])
 }
 
-fn megabytes(components: usize) -> Result<f64> {
-    let folder = Folder::new(&echoes(components)?)?;
+fn megabytes(count: usize) -> Result<f64> {
+    let folder = Folder::new(&components(count)?)?;
     // Compiling is not running: the second start finds everything in the cache.
     folder.spawn()?.wait_until_running()?;
     let taken = (0..ROUNDS).map(|_| {

@@ -10,7 +10,7 @@ use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
 use edgewit_gateway::Gateway;
 
-use crate::bed::{Folder, echoes};
+use crate::bed::{Folder, components};
 use crate::dispatch::ROOMY;
 use crate::figure::{Budget, Figure, quantile};
 use crate::machine::stolen;
@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const STOLEN_MOST: f64 = 0.01;
 
 pub fn run() -> Result<Vec<Figure>> {
-    let alone = Folder::new(&echoes(1)?)?;
-    let crowded = Folder::new(&format!("{}{NEIGHBOURS}", echoes(1)?))?;
+    let alone = Folder::new(&components(1)?)?;
+    let crowded = Folder::new(&format!("{}{NEIGHBOURS}", components(1)?))?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let quiet = undisturbed(&alone, false)?;
@@ -77,8 +77,8 @@ fn undisturbed(folder: &Folder, crowd: bool) -> Result<f64> {
 /// Milliseconds from publish to answer at the ninety-ninth percentile, of messages that come one each millisecond.
 fn round(gateway: &Gateway, crowd: bool) -> Result<f64> {
     let hub = gateway.hub();
-    let answers = hub.subscribe(vec![Filter::parse("out/0")?], ROOMY);
-    let topic = Topic::parse("in/0")?;
+    let answers = hub.subscribe(vec![Filter::parse("out")?], ROOMY);
+    let topic = Topic::parse("in")?;
     let origin = Instant::now();
     let mut late = Vec::with_capacity(MESSAGES);
     std::thread::scope(|scope| {

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, bail};
 use edgewit_domain::control::{Command, Reply};
 use edgewit_domain::message::Qos;
 
-use crate::bed::{Folder, echoes};
+use crate::bed::{Folder, components};
 use crate::figure::{Budget, Figure, median};
 
 const ROUNDS: usize = 9;
 
 pub fn run() -> Result<Vec<Figure>> {
-    let folder = Folder::new(&echoes(10)?)?;
+    let folder = Folder::new(&components(10)?)?;
     let cold = first_message(&folder)?;
     let warm = (0..ROUNDS).map(|_| first_message(&folder)).collect::<Result<Vec<_>>>()?;
     Ok(vec![
@@ -25,10 +25,10 @@ pub fn run() -> Result<Vec<Figure>> {
 fn first_message(folder: &Folder) -> Result<f64> {
     let started = Instant::now();
     let process = folder.spawn()?;
-    let subscribe = Command::Subscribe { filters: vec!["out/9".into()] };
+    let subscribe = Command::Subscribe { filters: vec!["out".into()] };
     let mut answers = process.connect()?.follow(&subscribe)?;
     let mut asker = process.connect()?;
-    let publish = Command::Publish { topic: "in/9".into(), payload: b"x".into(), qos: Qos::AtMostOnce, retain: false };
+    let publish = Command::Publish { topic: "in".into(), payload: b"x".into(), qos: Qos::AtMostOnce, retain: false };
     match asker.ask(&publish)? {
         Reply::Done => {}
         other => bail!("{other:?}"),
