@@ -4,8 +4,9 @@
 //! younger than everything it was made of stays.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +39,40 @@ pub fn build() -> Result<PathBuf> {
     javascript(&places)?;
     c(&places)?;
     Ok(places.target)
+}
+
+/// Builds them all and lets each handle a message in the sandbox, by the command that its author would use.
+pub fn run_all() -> Result<()> {
+    let guests = build()?;
+    run(cargo().args(["build", "--package", "edgewit"]).current_dir(root()))?;
+    for language in ["python", "javascript"] {
+        fs::write(guests.join("edgewit.toml"), configuration(language))?;
+        let said = tried(&guests, "in/a hello")?;
+        if !said.contains("HELLO") {
+            bail!("the guest in {language} was to publish HELLO; `edgewit try` says:\n{said}");
+        }
+        say(format!("the guest in {language} handled its message"));
+    }
+    Ok(())
+}
+
+fn configuration(language: &str) -> String {
+    format!(
+        "schema = 1\n[gateway]\nthing = \"guests\"\ndata = \"data\"\n\
+         [component.guest]\nartifact = \"{language}.wasm\"\n\
+         [component.guest.config]\nto = \"out\"\n\
+         [component.guest.subscribe.in]\nfilter = \"in/#\"\ndelivery = \"live\"\n\
+         [component.guest.grant.publish]\nall = \"#\"\n\
+         [component.guest.limits]\nmemory = \"256MiB\"\ncpu = \"10s\"\nwall = \"30s\"\n"
+    )
+}
+
+fn tried(folder: &Path, message: &str) -> Result<String> {
+    let mut command = Command::new(root().join("target/debug/edgewit"));
+    command.args(["try", "--config", "edgewit.toml", "--component", "guest"]).current_dir(folder);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    writeln!(child.stdin.take().context("its input")?, "{message}")?;
+    Ok(String::from_utf8_lossy(&child.wait_with_output()?.stdout).into_owned())
 }
 
 /// One folder with the world and all its dependencies: what every toolchain understands.

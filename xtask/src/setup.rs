@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: installs what building and testing needs, and says each command that it runs.
 //!
 //! It asks for root's rights only where a distribution's packages are the one way left, and installs nothing that is
-//! there already. What is only needed for checks that a person rarely runs is named and not installed.
+//! there already.
 
 use std::process::Command;
 
@@ -15,13 +15,12 @@ const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "wasi-libc"];
 pub fn run_verb(_: &[String]) -> Result<()> {
     let found = guest_toolchain()?;
     say(format!("guests are built by {}", found.description));
-    if succeeds(cargo().args(["nextest", "--version"])) {
-        say("cargo-nextest is there");
-    } else {
-        run(cargo().args(["install", "cargo-nextest", "--locked"]))?;
-    }
-    if !succeeds(cargo().args(["deny", "--version"])) {
-        say("cargo-deny is not there; where it is wanted: cargo install cargo-deny --locked");
+    for tool in ["nextest", "deny"] {
+        if succeeds(cargo().args([tool, "--version"])) {
+            say(format!("cargo-{tool} is there"));
+        } else {
+            run(cargo().args(["install", &format!("cargo-{tool}"), "--locked"]))?;
+        }
     }
     Ok(())
 }

@@ -15,6 +15,11 @@ use crate::{guests, languages, setup, tidy};
 /// Address space for the tests, in KiB. The defaults of wasmtime alone would take a thousand times as much.
 const ADDRESS_SPACE_KIB: u64 = 8_000_000;
 
+/// What `.cargo/config.toml` says, and proptest.
+const USUAL_SEED: u64 = 1;
+const USUAL_ROUNDS: u64 = 256;
+const LONG_ROUNDS: u64 = 10_000;
+
 struct Options {
     long: bool,
     rounds: Option<u64>,
@@ -127,13 +132,18 @@ fn host(options: &Options) -> Result<()> {
     let mut tests = Command::new("sh");
     tests.args(["-c", &limited, "sh"]).arg(cargo().get_program());
     tests.args(["nextest", "run", "--workspace", "--locked"]).current_dir(root());
-    let rounds = options.rounds.or(options.long.then_some(10_000));
+    let rounds = options.rounds.or(options.long.then_some(LONG_ROUNDS));
     if let Some(rounds) = rounds {
-        tests.env("PROPTEST_CASES", rounds.to_string()).env("EDGEWIT_TEST_ROUNDS", rounds.to_string());
+        tests.env("PROPTEST_CASES", rounds.to_string());
     }
     if let Some(seed) = options.seed {
-        tests.env("EDGEWIT_TEST_SEED", seed.to_string()).env("PROPTEST_RNG_SEED", seed.to_string());
+        tests.env("PROPTEST_RNG_SEED", seed.to_string());
     }
+    say(format!(
+        "properties: seed {}, {} rounds each",
+        options.seed.unwrap_or(USUAL_SEED),
+        rounds.unwrap_or(USUAL_ROUNDS)
+    ));
     run(&mut tests)
 }
 
@@ -145,8 +155,6 @@ fn other_languages(options: &Options) -> Result<Outcome> {
     if !options.long {
         return Ok(Outcome::NotHere("only with --long".into()));
     }
-    languages::build()?;
-    let filter = "test(other_languages)";
-    run(cargo().args(["nextest", "run", "--workspace", "--run-ignored", "only", "-E", filter]).current_dir(root()))?;
+    languages::run_all()?;
     Ok(Outcome::Passed)
 }

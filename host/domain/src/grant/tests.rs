@@ -1,7 +1,6 @@
 //! Denial first, then the permission; and that the lines which a denial prints are the permission.
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::config::Config;
@@ -200,7 +199,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     /// The lines that a denial prints, added to the configuration, permit just what was denied.
     #[test]

@@ -1,7 +1,6 @@
 //! Ticks late, failed and missed, by example and by random schedules.
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::limits::{TIMER_AFTER, TIMER_ATTEMPTS};
@@ -136,7 +135,7 @@ fn any_end() -> impl Strategy<Value = End> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     /// However late ticks are taken and however they end: each number of a declared timer is accounted for
     /// exactly once, no tick comes early, and none is forgotten.

@@ -12,7 +12,6 @@ use edgewit_domain::config::{Change, Changes, Config, FullRule, LogFormat, LogLe
 use edgewit_domain::limits;
 use expect_test::expect_file;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 const MINIMAL: &str = include_str!("../config/good/minimal.toml");
 const FULL: &str = include_str!("../config/good/full.toml");
@@ -332,7 +331,6 @@ fn mutated() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 1000,
-        rng_seed: RngSeed::Fixed(2),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
