@@ -102,18 +102,10 @@ impl Bench {
     }
 
     fn call(&mut self, input: Input, call: impl FnOnce(&mut Trial) -> TrialOutcome) -> anyhow::Result<()> {
-        let (wall, cpu) = (Instant::now(), cpu_time_us());
+        let started = Instant::now();
         let outcome = call(&mut self.trial);
-        let wall_us = u64::try_from(wall.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let cpu_us = cpu_time_us().saturating_sub(cpu);
-        let report = Report::new(input, outcome, wall_us, cpu_us);
+        let report = Report::new(input, outcome, started.elapsed(), self.trial.cost());
         self.good &= report.is_good();
         if self.format.json { output::json_line(&report) } else { report.print() }
     }
-}
-
-/// CPU time of this process so far, which does nothing else while a component is tried.
-fn cpu_time_us() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    u64::try_from(time.tv_sec * 1_000_000 + time.tv_nsec / 1000).unwrap_or(0)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use edgewit_domain::config::{Component, Config, Log, LogFormat, LogLevel, Mistakes, Profile};
 use edgewit_domain::fault::Fault;
@@ -50,6 +51,14 @@ pub enum TrialOutcome {
     },
 }
 
+/// What a call took of what the component may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    pub cpu: Duration,
+    /// Bytes of linear memory and tables, after it.
+    pub memory: u64,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     #[error(transparent)]
@@ -71,7 +80,8 @@ pub struct Trial {
     component: Arc<Component>,
     exports: Exports,
     asks: Option<SyncSender<Ask>>,
-    outcomes: Receiver<TrialOutcome>,
+    outcomes: Receiver<(TrialOutcome, Cost)>,
+    cost: Cost,
     thread: Option<JoinHandle<()>>,
     telemetry: Telemetry,
     _scratch: Scratch,
@@ -94,7 +104,7 @@ impl Trial {
         let stack = source.engine.thread_stack();
         let thread = start(&telemetry, stack, component.clone(), loaded, waiting, answers)?;
         let (asks, thread) = (Some(asks), Some(thread));
-        Ok(Trial { component, exports, asks, outcomes, thread, telemetry, _scratch: scratch })
+        Ok(Trial { component, exports, asks, outcomes, cost: Cost::default(), thread, telemetry, _scratch: scratch })
     }
 
     pub fn exports(&self) -> Exports {
@@ -128,10 +138,18 @@ impl Trial {
         self.ask(Ask::Tick { name: name.to_owned() })
     }
 
+    /// Of the last call that reached the guest.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
     fn ask(&mut self, ask: Ask) -> TrialOutcome {
         let asked = self.asks.as_ref().and_then(|asks| asks.send(ask).ok());
-        let outcome = asked.and_then(|()| self.outcomes.recv().ok());
-        outcome.unwrap_or_else(|| TrialOutcome::Failed(Fault::Host { reason: "the trial's thread has ended".into() }))
+        let Some((outcome, cost)) = asked.and_then(|()| self.outcomes.recv().ok()) else {
+            return TrialOutcome::Failed(Fault::Host { reason: "the trial's thread has ended".into() });
+        };
+        self.cost = cost;
+        outcome
     }
 }
 
@@ -152,7 +170,7 @@ fn start(
     component: Arc<Component>,
     loaded: Loaded,
     asks: Receiver<Ask>,
-    answers: SyncSender<TrialOutcome>,
+    answers: SyncSender<(TrialOutcome, Cost)>,
 ) -> Result<JoinHandle<()>, TrialError> {
     let threads = Threads::new(telemetry.dispatch().clone());
     let runtime = threads.runtime().map_err(TrialError::Thread)?;

@@ -1,9 +1,11 @@
 //! What goes into a trial and what comes out of it, as lines and as JSON.
 
+use std::time::Duration;
+
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::{Effects, TimerChange};
 use edgewit_domain::message::{Message, Qos};
-use edgewit_gateway::trial::TrialOutcome;
+use edgewit_gateway::trial::{Cost, TrialOutcome};
 use serde::Serialize;
 
 use crate::output::{self, Payload, safe, safe_bytes, safe_lines};
@@ -61,6 +63,7 @@ pub struct Report {
     result: Ending,
     wall_us: u64,
     cpu_us: u64,
+    memory: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +101,7 @@ enum Timer {
 }
 
 impl Report {
-    pub fn new(input: Input, outcome: TrialOutcome, wall_us: u64, cpu_us: u64) -> Self {
+    pub fn new(input: Input, outcome: TrialOutcome, wall: Duration, cost: Cost) -> Self {
         let result = match outcome {
             TrialOutcome::Done(Effects { publishes, timers }) => Ending::Done {
                 publishes: publishes.into_iter().map(Published::from).collect(),
@@ -108,7 +111,8 @@ impl Report {
             TrialOutcome::Failed(fault) => Ending::Failed { reason: fault.to_string(), fault },
             TrialOutcome::NotAsked { reason } => Ending::NotAsked { reason },
         };
-        Report { input, result, wall_us, cpu_us }
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Report { input, result, wall_us: micros(wall), cpu_us: micros(cost.cpu), memory: cost.memory }
     }
 
     /// Whether nothing went wrong. A component that exports no `init` is not asked to start, and that is well.
@@ -138,7 +142,8 @@ impl Report {
 
     fn remark(&self) -> Option<String> {
         let words = self.input.words();
-        let times = format!("{}, CPU {}", units::microseconds(self.wall_us), units::microseconds(self.cpu_us));
+        let (wall, cpu) = (units::microseconds(self.wall_us), units::microseconds(self.cpu_us));
+        let times = format!("{wall}, CPU {cpu}, memory {}", units::bytes(self.memory));
         let because = |word: &str, reason: &str| Some(format!("{words}: {word} ({times}): {}", safe_lines(reason)));
         match &self.result {
             Ending::Done { .. } => Some(format!("{words}: done ({times})")),
@@ -192,8 +197,6 @@ impl Timer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use edgewit_domain::topic::Topic;
     use expect_test::expect;
 
@@ -220,6 +223,10 @@ mod tests {
         }
     }
 
+    fn cost(cpu_us: u64) -> Cost {
+        Cost { cpu: Duration::from_micros(cpu_us), memory: 1 << 20 }
+    }
+
     fn done() -> Report {
         let topic = Topic::parse("alerts/heat").unwrap();
         let effects = Effects {
@@ -230,7 +237,7 @@ mod tests {
             ],
         };
         let input = Input::Message { topic: "sensors/a".into(), payload: Vec::new() };
-        Report::new(input, TrialOutcome::Done(effects), 1200, 900)
+        Report::new(input, TrialOutcome::Done(effects), Duration::from_micros(1200), cost(900))
     }
 
     #[test]
@@ -262,7 +269,8 @@ mod tests {
                 }
               ],
               "wall_us": 1200,
-              "cpu_us": 900
+              "cpu_us": 900,
+              "memory": 1048576
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&done()).unwrap());
     }
@@ -270,9 +278,14 @@ mod tests {
     #[test]
     fn a_failure_is_named_with_its_figures() {
         let fault = Fault::CpuDeadline { limit: Duration::from_millis(50) };
-        let report = Report::new(Input::Tick("flush".into()), TrialOutcome::Failed(fault), 52_000, 50_100);
+        let report = Report::new(
+            Input::Tick("flush".into()),
+            TrialOutcome::Failed(fault),
+            Duration::from_millis(52),
+            cost(50_100),
+        );
         assert!(!report.is_good());
-        expect!["!tick flush: failed (52.0 ms, CPU 50.1 ms): computed longer than 50ms in one handling; raise limits.cpu or do less at once"].assert_eq(&report.remark().unwrap());
-        assert_eq!(done().remark().unwrap(), "sensors/a: done (1.2 ms, CPU 900 µs)");
+        expect!["!tick flush: failed (52.0 ms, CPU 50.1 ms, memory 1.0 MiB): computed longer than 50ms in one handling; raise limits.cpu or do less at once"].assert_eq(&report.remark().unwrap());
+        assert_eq!(done().remark().unwrap(), "sensors/a: done (1.2 ms, CPU 900 µs, memory 1.0 MiB)");
     }
 }

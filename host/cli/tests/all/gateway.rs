@@ -1,6 +1,7 @@
 //! A real gateway and every verb that speaks to it, as an operator would use them one after another.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,13 +17,18 @@ struct Gateway {
 
 impl Gateway {
     fn start(folder: TempDir) -> Self {
+        Self::start_as(folder, "test")
+    }
+
+    fn start_as(folder: TempDir, thing: &str) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = edgewit(folder.path()).args(["run", "--dev"]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut gateway = Gateway { folder, child };
         let stdout = gateway.child.stdout.take().unwrap();
         let started: Vec<String> = BufReader::new(stdout).lines().take(6).map(Result::unwrap).collect();
         assert!(started.len() == 6, "{started:?}\n{}", gateway.log());
-        assert!(started[0].ends_with("runs gateway test") && started[5].contains("--dev"), "{started:?}");
+        let greeting = format!("runs gateway {thing}");
+        assert!(started[0].ends_with(&greeting) && started[5].contains("--dev"), "{started:?}");
         gateway
     }
 
@@ -116,4 +122,25 @@ fn check_accepts_what_runs_and_shows_the_grant_that_is_missing() {
     let (without, _) = ECHO.split_once("[component.echo.grant").unwrap();
     let ran = run(folder_with(without).path(), &["check"]).expect(64);
     assert!(ran.out.contains("[component.echo.grant.publish]"), "{ran:?}");
+}
+
+/// The scenario of the README: a door is left open, an alert says so, and another says that it is over.
+#[test]
+fn the_cold_room_raises_its_alert_and_clears_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let scenario = repository.join("examples/cold-room/edgewit.toml");
+    std::fs::copy(scenario, folder.path().join("edgewit.toml")).unwrap();
+    std::fs::create_dir(folder.path().join("components")).unwrap();
+    for name in ["sensors.wasm", "window.wasm", "threshold.wasm"] {
+        let guest = repository.join("components/target/wasm32-wasip2/release").join(name);
+        let copied = std::fs::copy(guest, folder.path().join("components").join(name));
+        copied.unwrap_or_else(|error| panic!("{name}: {error}; run `cargo xtask guests`"));
+    }
+    run(folder.path(), &["check"]).expect(0);
+    let gateway = Gateway::start_as(folder, "cold-room");
+    let alerts = gateway.run(&["sub", "-n", "2", "alerts/#"]).expect(0).out;
+    let [raised, cleared] = alerts.lines().collect::<Vec<_>>()[..] else { panic!("{alerts}") };
+    assert!(raised.starts_with("alerts/cellar") && raised.contains("\"raised\""), "{alerts}");
+    assert!(cleared.starts_with("alerts/cellar") && cleared.contains("\"cleared\""), "{alerts}");
 }

@@ -12,7 +12,7 @@ use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
 use edgewit_sandbox::{Instance, Interrupter, LogCounter, Services};
 
-use super::{TrialOutcome, not_asked};
+use super::{Cost, TrialOutcome, not_asked};
 use crate::clock::{Clock, wall};
 use crate::fetch::Fetching;
 use crate::loading::Loaded;
@@ -34,6 +34,7 @@ pub(super) struct Bench {
     instance: Option<Instance>,
     reason: StartReason,
     messages: u64,
+    cost: Cost,
 }
 
 impl Bench {
@@ -56,10 +57,17 @@ impl Bench {
             instance: None,
             reason: StartReason::First,
             messages: 0,
+            cost: Cost::default(),
         }
     }
 
-    pub fn call(&mut self, ask: Ask) -> TrialOutcome {
+    /// What the call took of the guest's limits, beside what came of it.
+    pub fn call(&mut self, ask: Ask) -> (TrialOutcome, Cost) {
+        self.cost = Cost::default();
+        (self.outcome(ask), self.cost)
+    }
+
+    fn outcome(&mut self, ask: Ask) -> TrialOutcome {
         let handled = match ask {
             Ask::Start => match self.ready() {
                 Ok(_) if !self.loaded.prepared.exports().start => {
@@ -92,7 +100,9 @@ impl Bench {
             return Ok(Effects::default());
         }
         let mut instance = self.loaded.prepared.instantiate(self.services.clone())?;
-        let effects = instance.start(self.reason)?;
+        let (effects, cpu) = instance.batch(|instance| instance.start(self.reason));
+        self.cost = Cost { cpu, memory: instance.memory() };
+        let effects = effects?;
         self.instance = Some(instance);
         Ok(effects)
     }
@@ -117,7 +127,9 @@ impl Bench {
     fn handle(&mut self, call: impl FnOnce(&mut Instance) -> Result<Outcome, Fault>) -> Result<Outcome, Fault> {
         let mut effects = self.ready()?;
         let Some(instance) = &mut self.instance else { return Ok(Outcome::Done(effects)) };
-        Ok(match call(instance)? {
+        let (outcome, cpu) = instance.batch(call);
+        self.cost = Cost { cpu, memory: instance.memory() };
+        Ok(match outcome? {
             Outcome::Done(more) => {
                 effects.publishes.extend(more.publishes);
                 effects.timers.extend(more.timers);
