@@ -36,7 +36,7 @@ pub fn run_verb(arguments: &[String]) -> Result<()> {
         _ => bail!("`demo` takes nothing or --seconds N"),
     };
     stage(&guests::build()?)?;
-    run(cargo().args(["build", "--package", "edgewit"]).current_dir(root()))?;
+    run(cargo().args(["build", "--workspace", "--bins"]).current_dir(root()))?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())?;

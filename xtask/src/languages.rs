@@ -44,7 +44,7 @@ pub fn build() -> Result<PathBuf> {
 /// Builds them all and lets each handle a message in the sandbox, by the command that its author would use.
 pub fn run_all() -> Result<()> {
     let guests = build()?;
-    run(cargo().args(["build", "--package", "edgewit"]).current_dir(root()))?;
+    run(cargo().args(["build", "--workspace", "--bins"]).current_dir(root()))?;
     for language in ["python", "javascript"] {
         fs::write(guests.join("edgewit.toml"), configuration(language))?;
         let said = tried(&guests, "in/a hello")?;
