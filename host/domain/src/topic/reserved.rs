@@ -129,4 +129,13 @@ mod tests {
             assert!(Filter::parse(row.filter).is_ok(), "{}", row.filter);
         }
     }
+
+    #[test]
+    fn the_guide_lists_every_row() {
+        let guide = include_str!("../../../../docs/guide/grants.md");
+        for row in RESERVED {
+            let line = format!("| `{}` | {} |", row.filter, row.meaning);
+            assert!(guide.contains(&line), "docs/guide/grants.md lacks {line}");
+        }
+    }
 }
