@@ -1,7 +1,8 @@
 //! Every limit of the gateway: its number, its unit, and what happens at it.
 //!
 //! A limit that an operator may change has a default here and the range that configuration may choose
-//! from; the rest is fixed. Nothing else in the gateway writes such a number down.
+//! from; the rest is fixed. What a guest, a device, a file or an operator can run into stands here and nowhere else;
+//! the size of a buffer or the pace of a thread, which nobody outside can notice, stands beside its code.
 
 use std::time::Duration;
 
