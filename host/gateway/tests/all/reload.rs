@@ -134,6 +134,8 @@ fn a_changed_policy_lifts_a_quarantine_and_leaves_a_running_instance_alone() {
     running.until("bad", |status| status.state.word() == "running");
     running.publish("counter/in", "x");
     assert_eq!(out.take(2), ["1", "2"]);
+    let replaced = running.log().into_iter().any(|line| line.text.contains("Swap") || line.text == "Replaced");
+    assert!(!replaced, "its instance is the one it was");
 }
 
 #[test]
