@@ -93,6 +93,7 @@ fn envelope(topic: &str) -> Result<Envelope> {
         hops: 0,
         trail: None,
         received: WallTime { unix_ms: 0, trusted: true },
+        expires: None,
     })
 }
 

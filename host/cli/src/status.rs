@@ -74,6 +74,7 @@ pub fn sample() -> Status {
         dropped: 12,
         log_lines_dropped: 0,
         restarts: 1,
+        expired: 0,
         recycled: 0,
         queued: 3,
         memory: 1_310_720,

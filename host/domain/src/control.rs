@@ -94,6 +94,8 @@ pub struct ComponentStatus {
     pub published: u64,
     /// Deliveries dropped by a full queue.
     pub dropped: u64,
+    /// Deliveries whose expiry passed while they waited.
+    pub expired: u64,
     pub log_lines_dropped: u64,
     /// Starts after the first.
     pub restarts: u64,

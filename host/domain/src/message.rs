@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -140,4 +141,13 @@ pub struct Envelope {
     pub hops: u32,
     pub trail: Option<Arc<Trail>>,
     pub received: WallTime,
+    /// Running time after which nobody wants it any more.
+    pub expires: Option<Duration>,
+}
+
+impl Envelope {
+    /// `now` is running time, by the clock of the hub that took the message.
+    pub fn is_expired(&self, now: Duration) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
 }

@@ -198,6 +198,7 @@ impl Desk {
             dropped: level.dropped,
             log_lines_dropped: self.log_dropped.get(),
             restarts: standing.supervision.restarts(),
+            expired: self.stats.expired.get(),
             recycled: self.stats.recycled.get(),
             queued: level.waiting,
             memory: self.stats.memory.get(),

@@ -147,7 +147,9 @@ impl Hub {
         let mut id = MessageId { epoch: self.epoch, number: 0 };
         for message in messages {
             id.number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
-            let envelope = Envelope { message, id, origin: origin.clone(), hops, trail: trail.clone(), received };
+            let expires = message.expiry.map(|seconds| self.clock.now() + Duration::from_secs(seconds.into()));
+            let (origin, trail) = (origin.clone(), trail.clone());
+            let envelope = Envelope { message, id, origin, hops, trail, received, expires };
             match routes.table.plan(&envelope) {
                 Plan::Readers(readers) => planned.push(Planned { envelope: Arc::new(envelope), readers }),
                 Plan::Circle(circle) => self.end_circle(&envelope, &circle),

@@ -13,6 +13,7 @@
 //! | `edgewit_component_rejected_total` | counter | `component` | deliveries and ticks given up by the component |
 //! | `edgewit_component_published_total` | counter | `component` | messages published |
 //! | `edgewit_component_dropped_total` | counter | `component` | deliveries dropped by a full queue |
+//! | `edgewit_component_expired_total` | counter | `component` | deliveries whose expiry passed while they waited |
 //! | `edgewit_component_log_lines_dropped_total` | counter | `component` | lines it logged too fast |
 //! | `edgewit_component_restarts_total` | counter | `component` | starts after the first |
 //! | `edgewit_component_recycled_total` | counter | `component` | renewals by plan |
@@ -37,12 +38,13 @@ pub(crate) use server::listen;
 type Figure = (&'static str, &'static str, fn(&ComponentStatus) -> u64);
 
 /// The figures of a component that are one number.
-const FIGURES: [Figure; 10] = [
+const FIGURES: [Figure; 11] = [
     ("handled_total", "counter", |status| status.handled),
     ("failed_total", "counter", |status| status.failed),
     ("rejected_total", "counter", |status| status.rejected),
     ("published_total", "counter", |status| status.published),
     ("dropped_total", "counter", |status| status.dropped),
+    ("expired_total", "counter", |status| status.expired),
     ("log_lines_dropped_total", "counter", |status| status.log_lines_dropped),
     ("restarts_total", "counter", |status| status.restarts),
     ("recycled_total", "counter", |status| status.recycled),

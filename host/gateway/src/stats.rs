@@ -32,6 +32,8 @@ pub(crate) struct Stats {
     pub failed: Number,
     pub rejected: Number,
     pub published: Number,
+    /// Deliveries whose expiry passed while they waited.
+    pub expired: Number,
     pub recycled: Number,
     /// Bytes that the instance holds; 0 without one.
     pub memory: Number,

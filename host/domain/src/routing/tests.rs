@@ -17,6 +17,7 @@ fn envelope(topic: &str, origin: Origin) -> Envelope {
         hops: 0,
         trail: None,
         received: WallTime { unix_ms: 0, trusted: false },
+        expires: None,
     }
 }
 

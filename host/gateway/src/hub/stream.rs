@@ -33,11 +33,12 @@ impl Hub {
 }
 
 impl Stream {
-    /// What waits now, at most `count` messages.
+    /// What waits now and is still wanted, at most `count` messages.
     pub fn take(&self, count: usize) -> Vec<Arc<Envelope>> {
         let mut taken: Vec<Taken> = Vec::new();
         self.mailbox.take(&mut taken, count);
-        taken.into_iter().map(|taken| taken.envelope).collect()
+        let now = self.hub.uptime();
+        taken.into_iter().map(|taken| taken.envelope).filter(|envelope| !envelope.is_expired(now)).collect()
     }
 
     /// Waits for the next messages, at most `count`.

@@ -89,6 +89,10 @@ impl Shift<'_> {
         let next_tick = if self.instance.exports().tick { lock(&self.desk.timers).next_due() } else { None };
         self.until = [self.until, next_tick].into_iter().flatten().min();
         while let Some(taken) = batch.pop_front() {
+            if taken.envelope.is_expired(self.at) {
+                self.desk.stats.expired.add(1);
+                continue;
+            }
             let delivery = Delivery { envelope: taken.envelope, attempt: 1, sequence: None };
             let outcome = self.instance.on_message(&delivery)?;
             self.count();

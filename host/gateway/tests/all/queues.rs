@@ -2,8 +2,10 @@
 //! does not run.
 
 use edgewit_domain::control::Command;
+use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::topic::Topic;
 
-use crate::world::{World, echo};
+use crate::world::{World, echo, eventually};
 
 fn check(queue: &str, sent: usize, left: &[&str]) {
     let world = World::new(&[echo("good", &format!("subscribe.in.queue = {{ {queue} }}\n"))]);
@@ -70,4 +72,24 @@ fn q1_a_slow_reader_of_the_hub_is_told_what_it_missed() {
     }
     assert_eq!(got + dropped, sent + 1, "nothing is lost without being counted");
     assert!(dropped > 0);
+}
+
+#[test]
+fn m1_a_message_whose_expiry_passed_is_not_handed_over_and_counted() {
+    let world = World::new(&[echo("good", "")]);
+    let running = world.run(&["good"]);
+    running.command(Command::Stop { component: "good".into() });
+    let out = running.listen("good/out");
+    for (payload, expiry) in [("late", Some(1)), ("for an hour", Some(3600)), ("for ever", None)] {
+        let message = Message { expiry, ..Message::new(Topic::parse("good/in").unwrap(), payload) };
+        running.gateway.hub().publish(message, Origin::Operator, None).unwrap();
+    }
+    let published = running.status().uptime_ms;
+    eventually("a second has passed", || match running.status().uptime_ms {
+        now if now > published + 1000 => Ok(()),
+        now => Err(now),
+    });
+    running.command(Command::Start { component: "good".into() });
+    assert_eq!(out.take(2), ["for an hour", "for ever"]);
+    assert_eq!(running.component("good").expired, 1);
 }
