@@ -4,6 +4,7 @@
 //! The breaking happens in a copy of what git tracks, with a target directory of its own, so that an interrupted run
 //! leaves nothing broken behind.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,17 +26,23 @@ struct Mutant {
 }
 
 pub fn run_verb(arguments: &[String]) -> Result<()> {
-    let text = fs::read_to_string(root().join("mutants.toml")).context("mutants.toml")?;
-    let all: toml::Table = toml::from_str(&text).context("mutants.toml")?;
+    let mutants = listed(arguments)?;
     let tree = copy()?;
+    for package in mutants.values().map(|mutant| &mutant.package).collect::<BTreeSet<_>>() {
+        say(format!("{package}: the tests pass on sound code"));
+        let tests: Vec<&str> =
+            mutants.values().filter(|mutant| mutant.package == *package).map(|mutant| &*mutant.test).collect();
+        if !passes(&tree, package, &tests)? {
+            bail!("{package}: a test fails on sound code");
+        }
+    }
     let mut survivors = Vec::new();
-    for (name, table) in all.into_iter().filter(|(name, _)| arguments.is_empty() || arguments.contains(name)) {
-        let mutant: Mutant = table.try_into().with_context(|| format!("mutants.toml: {name}"))?;
-        match noticed(&tree, &mutant).with_context(|| name.clone())? {
+    for (name, mutant) in &mutants {
+        match noticed(&tree, mutant).with_context(|| name.clone())? {
             true => println!("noticed   {name}: {}", mutant.test),
             false => {
                 println!("SURVIVED  {name}: {} passes all the same", mutant.test);
-                survivors.push(name);
+                survivors.push(name.as_str());
             }
         }
     }
@@ -45,27 +52,38 @@ pub fn run_verb(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Those named, or all. Each must still have its one place in the code.
+fn listed(names: &[String]) -> Result<BTreeMap<String, Mutant>> {
+    let text = fs::read_to_string(root().join("mutants.toml")).context("mutants.toml")?;
+    let mut mutants: BTreeMap<String, Mutant> = toml::from_str(&text).context("mutants.toml")?;
+    if let Some(unknown) = names.iter().find(|name| !mutants.contains_key(*name)) {
+        bail!("mutants.toml has no `{unknown}`");
+    }
+    mutants.retain(|name, _| names.is_empty() || names.contains(name));
+    for (name, mutant) in &mutants {
+        let code = fs::read_to_string(root().join(&mutant.file)).with_context(|| mutant.file.clone())?;
+        let places = code.matches(&mutant.old).count();
+        if places != 1 {
+            bail!("{name}: {} has {places} places that read {:?}; name one", mutant.file, mutant.old);
+        }
+    }
+    Ok(mutants)
+}
+
 /// Breaks the line, runs the test, mends the line.
 fn noticed(tree: &Path, mutant: &Mutant) -> Result<bool> {
     let path = tree.join(&mutant.file);
     let sound = fs::read_to_string(&path).with_context(|| mutant.file.clone())?;
-    let places = sound.matches(&mutant.old).count();
-    if places != 1 {
-        bail!("{} has {places} places that read {:?}; name one", mutant.file, mutant.old);
-    }
-    if !passes(tree, mutant)? {
-        bail!("{} fails on sound code", mutant.test);
-    }
     fs::write(&path, sound.replacen(&mutant.old, &mutant.new, 1))?;
-    let passed = passes(tree, mutant);
+    let passed = passes(tree, &mutant.package, &[&mutant.test]);
     fs::write(&path, sound)?;
     Ok(!passed?)
 }
 
-/// Whether the test passes. Code that does not compile shows nothing about tests, and is an error.
-fn passes(tree: &Path, mutant: &Mutant) -> Result<bool> {
-    let only = format!("test({})", mutant.test);
-    let arguments = ["nextest", "run", "--locked", "--package", &mutant.package, "-E", &only];
+/// Whether the tests pass. Code that does not compile shows nothing about tests, and is an error.
+fn passes(tree: &Path, package: &str, tests: &[&str]) -> Result<bool> {
+    let only = tests.iter().map(|test| format!("test({test})")).collect::<Vec<_>>().join(" or ");
+    let arguments = ["nextest", "run", "--locked", "--package", package, "-E", &only];
     let target = tree.with_file_name("target");
     let ran = cargo().args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", target).output()?;
     let words = String::from_utf8_lossy(&ran.stderr);
