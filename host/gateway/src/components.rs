@@ -12,7 +12,7 @@ use std::time::Duration;
 use edgewit_domain::config::Component;
 use edgewit_domain::control::ComponentStatus;
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::desk::{Common, Desk};
 use crate::loading::Source;
@@ -20,6 +20,9 @@ use crate::orders::{Order, TooMany};
 use crate::runner::Runner;
 use crate::sync::lock;
 use crate::threads::Threads;
+
+/// How often a thread that is wanted is interrupted again.
+const HURRY_AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) struct Components {
     common: Common,
@@ -149,7 +152,10 @@ impl Components {
         };
         if !carried_out {
             desk.orders.hurry(&desk.interrupter);
-            let _ = done.await;
+            // An order before this one may have begun something new meanwhile.
+            while timeout(HURRY_AGAIN, &mut done).await.is_err() {
+                desk.orders.hurry(&desk.interrupter);
+            }
         }
     }
 

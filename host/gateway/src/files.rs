@@ -14,7 +14,7 @@ use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptions
 use edgewit_domain::limits::CONFIG_BYTES;
 use edgewit_sandbox::artifact::{Digest, DigestIndex};
 use edgewit_store::DigestFile;
-use rustix::fs::{FlockOperation, flock, fstat};
+use rustix::fs::{FlockOperation, OFlags, flock, fstat};
 use rustix::process::geteuid;
 
 /// In the data directory.
@@ -81,7 +81,7 @@ impl ConfigFile {
 
     fn read_text(&self, path: &Path) -> Result<String, FileError> {
         let mut text = String::new();
-        let read = self.folder.open(path).and_then(|file| file.take(CONFIG_BYTES + 1).read_to_string(&mut text));
+        let read = open_file(&self.folder, path).and_then(|file| file.take(CONFIG_BYTES + 1).read_to_string(&mut text));
         read.map_err(FileError::io("reading", &self.folder_path.join(path)))?;
         Ok(text)
     }
@@ -129,6 +129,17 @@ impl Data {
         }
         Ok(Arc::new(Digests(file)))
     }
+}
+
+/// Opens what is a file, and nothing that could make its reader wait.
+pub(crate) fn open_file(dir: &Dir, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = dir.open_with(path, &options)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    Ok(file)
 }
 
 /// Who holds the lock, for the person who looks; nothing reads it.

@@ -18,6 +18,7 @@ use edgewit_sandbox::worker::WorkerCommand;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::components::Components;
@@ -172,6 +173,7 @@ impl Gateway {
     pub fn wait(mut self) {
         if let Some(runtime) = &self.runtime {
             let _log = tracing::dispatcher::set_default(self.core.telemetry.dispatch());
+            self.intake.push(runtime.spawn(reload_when_told(self.core.clone())));
             runtime.block_on(until_told(&self.core));
         }
         self.end();
@@ -186,6 +188,7 @@ impl Gateway {
         let telemetry = self.core.telemetry.clone();
         tracing::dispatcher::with_default(telemetry.dispatch(), || {
             tracing::info!("Shutting down");
+            runtime.block_on(until_reloaded(&self.core));
             for task in self.intake.drain(..) {
                 task.abort();
                 // Aborting is what was asked for.
@@ -218,24 +221,36 @@ fn fetching(file: &ConfigFile, config: &Config) -> Result<Arc<Fetching>, StartEr
     fetching.map(Arc::new).map_err(|source| StartError::Authorities { path: path.clone(), source })
 }
 
-async fn until_told(core: &Arc<Core>) {
-    let listen = |kind, name| {
-        let signal = signal(kind);
-        signal.inspect_err(|error| tracing::error!(%error, name, "This signal cannot be listened to")).ok()
-    };
-    let mut terminate = listen(SignalKind::terminate(), "SIGTERM");
-    let mut interrupt = listen(SignalKind::interrupt(), "SIGINT");
+fn listen(kind: SignalKind, name: &str) -> Option<Signal> {
+    let signal = signal(kind);
+    signal.inspect_err(|error| tracing::error!(%error, name, "This signal cannot be listened to")).ok()
+}
+
+/// Apart from the other signals, which have to be heard while a reload waits for a guest.
+async fn reload_when_told(core: Arc<Core>) {
     let mut hangup = listen(SignalKind::hangup(), "SIGHUP");
     loop {
-        tokio::select! {
-            () = next(&mut terminate) => break,
-            () = next(&mut interrupt) => break,
-            () = core.ending.notified() => break,
-            () = next(&mut hangup) => {
-                // What came of it is in the log.
-                let _ = core.reload().await;
-            }
-        }
+        next(&mut hangup).await;
+        // What came of it is in the log.
+        let _ = core.reload().await;
+    }
+}
+
+/// Lets a reload under way come to its end, since what it has begun to end nobody else would join.
+async fn until_reloaded(core: &Core) {
+    if timeout(core.grace(), core.reloading.lock()).await.is_err() {
+        core.components.hurry();
+        let _ = timeout(LEAVE, core.reloading.lock()).await;
+    }
+}
+
+async fn until_told(core: &Arc<Core>) {
+    let mut terminate = listen(SignalKind::terminate(), "SIGTERM");
+    let mut interrupt = listen(SignalKind::interrupt(), "SIGINT");
+    tokio::select! {
+        () = next(&mut terminate) => {}
+        () = next(&mut interrupt) => {}
+        () = core.ending.notified() => {}
     }
     let components = core.components.clone();
     tokio::spawn(async move {

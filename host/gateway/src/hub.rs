@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use edgewit_domain::limits::{MESSAGE_BYTES, USER_PROPERTIES};
-use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail};
+use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail, WallTime};
 use edgewit_domain::rate::TokenBucket;
 use edgewit_domain::routing::{Circle, Plan, ReaderId, Route, RoutingTable, next_hop};
 use edgewit_domain::topic::{Filter, Topic};
@@ -29,6 +29,9 @@ use crate::commit::{Planned, commit};
 use crate::mailbox::{Mailbox, Slot};
 use crate::sync::{lock, read, write};
 pub use stream::Stream;
+
+/// Messages of one handling that are delivered under one look at the routes.
+const AT_ONCE: usize = 64;
 
 /// Circles that are named in the log each second, and at once.
 const CIRCLES_NAMED: (u64, u64) = (1, 5);
@@ -141,15 +144,31 @@ impl Hub {
         origin: &Origin,
         (hops, trail): (u32, Option<Arc<Trail>>),
     ) -> MessageId {
-        let routes = read(&self.routes);
         let received = wall();
-        let mut planned: SmallVec<[Planned; 4]> = SmallVec::new();
         let mut id = MessageId { epoch: self.epoch, number: 0 };
+        let mut messages = messages.into_iter().peekable();
+        while messages.peek().is_some() {
+            self.send_some(messages.by_ref().take(AT_ONCE), &mut id, origin, (hops, &trail), received);
+        }
+        id
+    }
+
+    /// Between two of these calls whoever waits to change the routes gets its turn, and holds up nobody else meanwhile.
+    fn send_some(
+        &self,
+        messages: impl Iterator<Item = Message>,
+        id: &mut MessageId,
+        origin: &Origin,
+        (hops, trail): (u32, &Option<Arc<Trail>>),
+        received: WallTime,
+    ) {
+        let routes = read(&self.routes);
+        let mut planned: SmallVec<[Planned; 4]> = SmallVec::new();
         for message in messages {
             id.number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
             let expires = message.expiry.map(|seconds| self.clock.now() + Duration::from_secs(seconds.into()));
             let (origin, trail) = (origin.clone(), trail.clone());
-            let envelope = Envelope { message, id, origin, hops, trail, received, expires };
+            let envelope = Envelope { message, id: *id, origin, hops, trail, received, expires };
             match routes.table.plan(&envelope) {
                 Plan::Readers(readers) => planned.push(Planned { envelope: Arc::new(envelope), readers }),
                 Plan::Circle(circle) => self.end_circle(&envelope, &circle),
@@ -158,7 +177,6 @@ impl Hub {
         commit(&planned);
         let delivered: u64 = planned.iter().map(|planned| routes.deliver(planned)).sum();
         self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
-        id
     }
 
     fn end_circle(&self, envelope: &Envelope, circle: &Circle) {

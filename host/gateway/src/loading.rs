@@ -21,6 +21,7 @@ use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::{LinkError, Prepared};
 
 use crate::error::chain;
+use crate::files::open_file;
 use crate::sync::lock;
 use crate::threads::Threads;
 
@@ -62,6 +63,20 @@ pub(crate) enum Refusal {
     Dir { grant: Arc<str>, path: PathBuf, error: io::Error },
 }
 
+impl Refusal {
+    /// May be gone the next time, with nothing changed by anybody: a full disk, a child that was killed.
+    pub fn is_passing(&self) -> bool {
+        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
+        match self {
+            Refusal::Artifact { error, .. } => !matches!(error.kind(), NotFound | InvalidInput | PermissionDenied),
+            Refusal::Load { error, .. } => {
+                matches!(error, LoadError::Cache { .. } | LoadError::Worker { .. } | LoadError::Interrupted)
+            }
+            Refusal::Link(_) | Refusal::Dir { .. } => false,
+        }
+    }
+}
+
 /// Where components come from.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -100,10 +115,7 @@ impl Source {
 
     /// At most one byte more than a loader takes, so that it can refuse.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = self.folder.open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
-        }
+        let file = open_file(&self.folder, path)?;
         let mut wasm = Vec::new();
         file.take(ARTIFACT_BYTES + 1).read_to_end(&mut wasm)?;
         Ok(wasm)

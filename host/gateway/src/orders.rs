@@ -53,6 +53,12 @@ impl Orders {
         if may_be_refused && waiting.len() >= WAITING {
             return Err(TooMany);
         }
+        // The newest configuration is the one that counts.
+        match order {
+            Order::Replace(..) => waiting.retain(|(order, _)| !matches!(order, Order::Replace(..) | Order::Adjust(_))),
+            Order::Adjust(_) => waiting.retain(|(order, _)| !matches!(order, Order::Adjust(_))),
+            _ => {}
+        }
         waiting.push_back((order, done));
         drop(waiting);
         mailbox.call();
@@ -63,6 +69,10 @@ impl Orders {
     pub fn take(&self, mailbox: &Mailbox, interrupter: &Interrupter) -> Option<(Order, Option<Done>)> {
         mailbox.answer();
         let mut waiting = lock(&self.waiting);
+        // What was ordered before the end is not worth beginning.
+        if let Some(end) = waiting.iter().position(|(order, _)| matches!(order, Order::End)) {
+            waiting.drain(..end);
+        }
         let next = waiting.pop_front();
         if !waiting.is_empty() {
             mailbox.call();

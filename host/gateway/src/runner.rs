@@ -166,7 +166,11 @@ impl Runner {
 
     fn refuse(&mut self, refusal: &Refusal) {
         self.equip(None);
-        self.step(supervision::Event::Refused(chain(refusal)));
+        let reason = chain(refusal);
+        self.step(match refusal.is_passing() {
+            true => supervision::Event::Fault(Fault::Host { reason }),
+            false => supervision::Event::Refused(reason),
+        });
     }
 
     fn adjust(&mut self, component: Arc<Component>) {

@@ -12,15 +12,13 @@ const ELEMENT_BYTES: usize = size_of::<usize>();
 pub(crate) struct MemoryLimit {
     limit: u64,
     used: u64,
-    /// What the growth that was permitted last would add, in case it fails after all.
-    growing: u64,
     /// Whether a growth was refused since [`MemoryLimit::begin`]: the likely cause of a trap that follows.
     pub refused: bool,
 }
 
 impl MemoryLimit {
     pub fn new(limit: u64) -> Self {
-        MemoryLimit { limit, used: 0, growing: 0, refused: false }
+        MemoryLimit { limit, used: 0, refused: false }
     }
 
     pub fn begin(&mut self) {
@@ -39,13 +37,12 @@ impl MemoryLimit {
             return false;
         }
         self.used = wanted;
-        self.growing = growth;
         true
     }
 
-    fn undo(&mut self) {
-        self.used -= self.growing;
-        self.growing = 0;
+    /// wasmtime also tells of growths that it never asked about, so nothing may be given back: what was permitted
+    /// and failed after all stays counted until the instance goes.
+    fn failed(&mut self) {
         self.refused = true;
     }
 }
@@ -59,7 +56,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
-        self.undo();
+        self.failed();
         Ok(())
     }
 
@@ -71,7 +68,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
-        self.undo();
+        self.failed();
         Ok(())
     }
 
@@ -111,10 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn a_growth_that_fails_is_given_back() {
+    fn a_growth_that_fails_gives_nothing_back() {
         let mut limit = MemoryLimit::new(100);
-        assert!(limit.grow(0, 100, 1));
-        limit.undo();
-        assert!(limit.grow(0, 100, 1));
+        assert!(limit.grow(0, 60, 1));
+        // A table's growth that overflows is reported as failed without having been asked about.
+        limit.table_grow_failed(wasmtime::Error::msg("overflow")).unwrap();
+        assert_eq!(limit.used(), 60);
+        assert!(!limit.grow(0, 60, 1));
     }
 }
