@@ -202,10 +202,14 @@ fn what_imports_more_than_it_was_granted_is_refused_with_the_lines_and_others_ru
 
 #[test]
 fn a_file_that_is_missing_or_no_component_is_refused_and_others_run() {
-    let world = World::new(&[echo("good", ""), component("gone", "missing", ""), component("text", "missing-too", "")]);
+    let bad =
+        [component("gone", "missing", ""), component("text", "missing-too", ""), component("pipe", "missing-pipe", "")];
+    let world = World::new(&[&[echo("good", "")], &bad[..]].concat());
     std::fs::write(world.path("missing-too.wasm"), "not a component").unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(world.path("missing-pipe.wasm")).status().unwrap();
+    assert!(pipe.success());
     let running = world.run(&["good"]);
-    for (name, reason) in [("gone", "put it there"), ("text", "is not a component")] {
+    for (name, reason) in [("gone", "put it there"), ("text", "is not a component"), ("pipe", "not a file")] {
         let status = running.until(name, |status| status.state.word() == "refused");
         assert!(format!("{:?}", status.state).contains(reason), "{:?}", status.state);
     }

@@ -188,6 +188,29 @@ fn a_second_signal_takes_all_grace_away() {
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
+/// A reload that waits for a guest to let go does not make the gateway deaf.
+#[test]
+fn sigterm_is_heard_while_a_reload_waits() {
+    let limits = "limits.wall = \"1h\"\n";
+    let world = World::with("grace = \"10m\"\n", &[echo("good", ""), component("bad", "sleeper", limits)]);
+    let mut process = Process::start(&world, "bad");
+    let (topic, qos) = ("bad/in".to_owned(), Default::default());
+    process.ask(&Command::Publish { topic, payload: Vec::new(), qos, retain: false }).unwrap();
+    world.configure("grace = \"10m\"\n", &[echo("good", "")]);
+    process.signal(Signal::HUP);
+    let removed = |reply: Reply| match reply {
+        Reply::Status(status) if !status.components.contains_key("bad") => Ok(()),
+        other => Err(other),
+    };
+    eventually("the reload has begun", || removed(process.ask(&Command::Status).unwrap()));
+    process.signal(Signal::TERM);
+    // The first is heard once the second finds somebody who listens for it.
+    eventually("the end", || {
+        process.signal(Signal::TERM);
+        process.child.try_wait().unwrap().ok_or("it goes on")
+    });
+}
+
 #[test]
 fn the_shutdown_command_is_answered_and_ends_the_process() {
     let world = World::new(&[echo("good", "")]);

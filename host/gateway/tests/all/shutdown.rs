@@ -1,5 +1,7 @@
 //! The end: no more intake, then the handlers have their grace, then what is open is closed.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use edgewit_domain::control::Command;
@@ -111,4 +113,25 @@ fn what_is_published_during_the_end_is_refused() {
             if published == Err(PublishError::Closed) { Ok(()) } else { Err(published) }
         });
     });
+}
+
+/// Whatever was ordered before the end: none of that is begun any more.
+#[test]
+fn an_end_comes_before_the_restarts_that_wait() {
+    let sick = "limits.wall = \"1h\"\nconfig.how = \"sleep\"\n";
+    let world = World::with("grace = \"200ms\"\n", &[component("bad", "sick", sick)]);
+    let running = world.start();
+    running.until("bad", |status| status.state.word() == "starting");
+    let ask = |_| {
+        let mut asker = UnixStream::connect(world.socket()).unwrap();
+        asker.write_all(b"{\"command\":\"restart\",\"component\":\"bad\"}\n").unwrap();
+        asker
+    };
+    let askers: Vec<UnixStream> = (0..4).map(ask).collect();
+    // An answer to the last connection shows that the ones before it were read.
+    running.client().ask(&Command::Status).unwrap();
+    let begun = Instant::now();
+    running.gateway.shutdown();
+    assert!(begun.elapsed() < Duration::from_secs(20), "the end took {:?}", begun.elapsed());
+    drop(askers);
 }
