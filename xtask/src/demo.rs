@@ -8,6 +8,7 @@ mod view;
 
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -66,12 +67,15 @@ fn show(gateway: &mut Gateway, end: Option<Duration>, stop: &AtomicBool) -> Resu
             match messages.recv_timeout(left) {
                 Ok(line) => scene.message(&line, started.elapsed())?,
                 Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) if stop.load(Ordering::Relaxed) => break,
                 Err(RecvTimeoutError::Disconnected) => bail!("the gateway hung up; its log is {}", log().display()),
             }
         }
         if asked.is_none_or(|at: Instant| at.elapsed() >= STATUS_EVERY) {
             asked = Some(Instant::now());
-            scene.status(&gateway.status()?)?;
+            if let Some(status) = gateway.status()? {
+                scene.status(&status)?;
+            }
         }
         view.draw(&mut scene, started.elapsed())?;
     }
@@ -147,8 +151,10 @@ impl Gateway {
         Ok(receiver)
     }
 
-    fn status(&self) -> Result<String> {
-        Ok(String::from_utf8(edgewit(&["ps", "--json"]).output()?.stdout)?)
+    /// None while it is too busy to say.
+    fn status(&self) -> Result<Option<String>> {
+        let answer = edgewit(&["ps", "--json"]).output()?;
+        Ok(answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned()))
     }
 
     fn end(mut self) -> Result<ExitStatus> {
@@ -169,6 +175,12 @@ impl Gateway {
 
 fn edgewit(words: &[&str]) -> Command {
     let mut command = Command::new(root().join("target/debug/edgewit"));
-    command.args(words).arg("--config").arg(config()).stdin(Stdio::null());
+    // Ctrl-C is for this program to hear; it ends the gateway in good order.
+    command.args(words).stdin(Stdio::null()).process_group(0);
+    match words {
+        ["run", ..] => command.arg("--config").arg(config()),
+        // Whoever edits the configuration meanwhile does not lose sight of the gateway.
+        _ => command.arg("--socket").arg(folder().join("data/control.sock")),
+    };
     command
 }

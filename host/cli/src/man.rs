@@ -30,6 +30,7 @@ pub fn man(args: &Args) -> Outcome {
     let verbs: Vec<_> = command.get_subcommands().filter(|verb| verb.get_name() != "help").cloned().collect();
     for verb in std::iter::once(command).chain(verbs) {
         let name = verb.get_display_name().unwrap_or(verb.get_name()).replace(' ', "-");
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let file = dir.join(format!("{name}.1"));
         std::fs::write(&file, page(verb)?).with_context(|| format!("cannot write {}", file.display()))?;
         output::line(&file.display().to_string())?;

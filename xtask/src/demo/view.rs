@@ -22,26 +22,31 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// The temperatures at the two ends of a bar, in °C.
 const SCALE: (f64, f64) = (2.0, 12.0);
 
+/// A screen of its own, without lines that wrap; and back.
+const ENTER: &str = "\x1b[?1049h\x1b[?7l";
+const LEAVE: &str = "\x1b[?7h\x1b[?1049l";
+
 pub struct View {
     terminal: bool,
-    /// Lines of the last picture, to go back over.
-    drawn: usize,
 }
 
 impl View {
     pub fn new(terminal: bool) -> Self {
-        View { terminal, drawn: 0 }
+        if terminal {
+            print!("{ENTER}");
+        }
+        View { terminal }
     }
 
     pub fn draw(&mut self, scene: &mut Scene, now: Duration) -> Result<()> {
         let news = std::mem::take(&mut scene.news);
-        let text = if self.terminal { self.picture(scene, now) } else { news.iter().map(plain).collect() };
+        let text = if self.terminal { Self::picture(scene, now) } else { news.iter().map(plain).collect() };
         let mut out = stdout().lock();
         out.write_all(text.as_bytes())?;
         Ok(out.flush()?)
     }
 
-    fn picture(&mut self, scene: &Scene, now: Duration) -> String {
+    fn picture(scene: &Scene, now: Duration) -> String {
         let mut lines = vec![format!("{BOLD}edgewit · cold room{PLAIN}   {}   {DIM}Ctrl-C ends it{PLAIN}", clock(now))];
         lines.push(String::new());
         lines.extend(scene.rooms.iter().map(|(name, room)| room_line(name, room, now)));
@@ -52,13 +57,22 @@ impl View {
         lines.extend(scene.components.iter().map(|(name, component)| component_line(name, component)));
         lines.push(String::new());
         lines.extend(scene.events.iter().map(coloured));
-        let mut text = if self.drawn > 0 { format!("\x1b[{}A\r", self.drawn) } else { String::new() };
+        let mut text = String::from("\x1b[H");
         for line in &lines {
             let _ = writeln!(text, "{line}{CLEAR_LINE}");
         }
         text.push_str(CLEAR_REST);
-        self.drawn = lines.len();
         text
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if self.terminal {
+            print!("{LEAVE}");
+            // The terminal may be gone, and then there is nothing to give back.
+            let _ = stdout().flush();
+        }
     }
 }
 

@@ -31,7 +31,7 @@ fn no_gateway_is_69() {
         let ran = run(folder.path(), &[verb, &["--socket", "none.sock"]].concat()).expect(69);
         assert_eq!(
             ran.err,
-            "edgewit: no gateway answers at none.sock; start it with `edgewit run`, or name its configuration with \
+            "edgewit: no gateway answers at none.sock; start it with `edgewit run --dev`, or name its configuration with \
              --config: No such file or directory (os error 2)\n"
         );
     }

@@ -14,6 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::line::{self, Line};
 use crate::clock::wall;
+use crate::components::OrderError;
 use crate::core::{Core, refused};
 use crate::queue::Bounds;
 use crate::telemetry::Missed;
@@ -109,6 +110,10 @@ impl Connection {
     }
 
     async fn logs(&mut self, component: Option<&str>, lines: usize, follow: bool) -> io::Result<()> {
+        if let Some(name) = component.filter(|name| self.core.components.desk(name).is_none()) {
+            let unknown = OrderError::Unknown { name: name.to_owned() };
+            return self.reply(&refused(&unknown, unknown.cure())).await;
+        }
         let ring = self.core.telemetry.ring().clone();
         let (last, mut follower) = ring.follow(lines, component);
         for line in last {

@@ -194,5 +194,5 @@ fn a_client_without_a_gateway_says_what_to_do() {
     let world = World::new(&[]);
     let error = Client::connect(&world.socket()).err().unwrap();
     assert!(matches!(error, ClientError::NotRunning { .. }));
-    assert!(error.to_string().contains("start it with `edgewit run`"), "{error}");
+    assert!(error.to_string().contains("start it with `edgewit run --dev`"), "{error}");
 }

@@ -15,7 +15,7 @@ pub enum LoadError {
     #[error("is {bytes} bytes; {limit} is the most that is loaded: strip it, or split it into several components")]
     TooLarge { bytes: u64, limit: u64 },
     #[error("is not a component: {0}")]
-    NotAComponent(#[from] InspectError),
+    NotAComponent(InspectError),
     #[error("does not compile: {reason}")]
     Compile { reason: String },
     #[error("took longer than {limit:?} to compile and was given up: make it smaller, or split its largest functions")]
@@ -44,6 +44,13 @@ pub enum LoadError {
 impl LoadError {
     pub(super) fn cache(step: &'static str) -> impl Fn(io::Error) -> LoadError {
         move |source| LoadError::Cache { step, source: Arc::new(source) }
+    }
+}
+
+/// Its words are part of this error's own, and not a cause to be printed after it.
+impl From<InspectError> for LoadError {
+    fn from(error: InspectError) -> LoadError {
+        LoadError::NotAComponent(error)
     }
 }
 
