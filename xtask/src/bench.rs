@@ -10,7 +10,7 @@ use crate::process::{cargo, root, run};
 pub fn run_verb(arguments: &[String]) -> Result<()> {
     guests::build()?;
     run(cargo()
-        .args(["build", "--release", "--package", "edgewit", "--package", "edgewit-benches"])
+        .args(["build", "--release", "--workspace", "--bins"])
         .current_dir(root()))?;
     run(Command::new(root().join("target/release/edgewit-benches")).args(arguments))
 }
