@@ -9,8 +9,6 @@ use crate::process::{cargo, root, run};
 
 pub fn run_verb(arguments: &[String]) -> Result<()> {
     guests::build()?;
-    run(cargo()
-        .args(["build", "--release", "--workspace", "--bins"])
-        .current_dir(root()))?;
+    run(cargo().args(["build", "--release", "--workspace", "--bins"]).current_dir(root()))?;
     run(Command::new(root().join("target/release/edgewit-benches")).args(arguments))
 }
