@@ -154,6 +154,7 @@ impl Hub {
     }
 
     /// Between two of these calls whoever waits to change the routes gets its turn, and holds up nobody else meanwhile.
+    /// Nothing durable is planned here: where it is, all of a handling has to be committed before any of it is delivered.
     fn send_some(
         &self,
         messages: impl Iterator<Item = Message>,
