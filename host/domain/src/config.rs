@@ -30,6 +30,7 @@ pub use grants::{DirGrant, GrantTable, HttpGrant};
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Wrong, quoted, wrong};
 use scalar::{file, integer, kind, loopback, path, text};
+pub(crate) use source::is_name;
 use source::{Lines, Table};
 use substitute::Names;
 

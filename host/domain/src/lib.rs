@@ -12,6 +12,7 @@ pub mod grant;
 pub mod handling;
 pub mod limits;
 pub mod message;
+pub mod queue;
 pub mod rate;
 pub mod routing;
 pub mod supervision;

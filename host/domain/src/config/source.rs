@@ -238,6 +238,10 @@ impl<'a> Table<'a> {
 }
 
 /// A name becomes part of topics, paths, metrics and command lines, and must need quoting in none of them.
+pub(crate) fn is_name(text: &str) -> bool {
+    check_name(text).is_ok()
+}
+
 fn check_name(name: &str) -> Result<(), Wrong> {
     let cure = format!("use 1 to {} of: lower-case letters, digits, `-`", limits::NAME_BYTES);
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
