@@ -99,6 +99,7 @@ mod tests {
             alarm      backoff      300 ms          0       1         2       12       0         1      0 B  again in 1s; computed longer than 50ms in one handling; raise limits.cpu or do less at once
             average    running      2h 03m  1,234,567       1         2       12       3         1  1.2 MiB  last fault: trapped: unreachable
             export     refused      1m 30s          0       1         2       12       0         1      0 B  no file `export.wasm`
+            full       refused         18s          0       1         2       12       0         1      0 B  recovers by itself, tried again in 42s; no space
             spin       quarantined  1m 01s          0       1         2       12       0         1      0 B  8 faults; `edgewit restart` lifts it; computed longer than 50ms in one handling; raise limits.cpu or do less at once
             valve      stopped          5s          0       1         2       12       0         1      0 B
 

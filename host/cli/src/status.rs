@@ -42,7 +42,10 @@ pub fn state(component: &ComponentStatus) -> Cell {
 pub fn remark(component: &ComponentStatus) -> String {
     let fault = component.last_fault.as_ref().map(ToString::to_string);
     match &component.state {
-        ComponentState::Refused { reason } => reason.clone(),
+        ComponentState::Refused { reason, retry_in_ms: None } => reason.clone(),
+        ComponentState::Refused { reason, retry_in_ms: Some(wait) } => {
+            format!("recovers by itself, tried again in {}; {reason}", units::milliseconds(*wait))
+        }
         ComponentState::Backoff { retry_in_ms, .. } => {
             let again = format!("again in {}", units::milliseconds(*retry_in_ms));
             fault.map_or(again.clone(), |fault| format!("{again}; {fault}"))
@@ -101,8 +104,13 @@ pub fn sample() -> Status {
         ("alarm", other(ComponentState::Backoff { faults: 2, retry_in_ms: 1500 }, 300, slow.clone())),
         (
             "export",
-            other(ComponentState::Refused { reason: "no file `export.wasm`\nput it there".into() }, 90_000, None),
+            other(
+                ComponentState::Refused { reason: "no file `export.wasm`\nput it there".into(), retry_in_ms: None },
+                90_000,
+                None,
+            ),
         ),
+        ("full", other(ComponentState::Refused { reason: "no space".into(), retry_in_ms: Some(42_000) }, 18_000, None)),
         ("spin", other(ComponentState::Quarantined { faults: 8 }, 61_000, slow)),
         ("valve", other(ComponentState::Stopped, 5_000, None)),
         ("average", average),

@@ -97,7 +97,7 @@ pub struct ComponentStatus {
     /// Deliveries whose expiry passed while they waited.
     pub expired: u64,
     pub log_lines_dropped: u64,
-    /// Starts after the first.
+    /// Starts after a fault.
     pub restarts: u64,
     pub recycled: u64,
     /// Deliveries waiting.
@@ -128,9 +128,11 @@ pub enum ComponentState {
     Quarantined {
         faults: u64,
     },
-    /// Cannot run as it is: a missing file, a missing grant, code that does not compile.
+    /// Cannot run as it is: a missing file, a missing grant, code that does not compile. What may pass with nothing
+    /// done by anybody (a full disk, a killed compiler) is tried again, for ever.
     Refused {
         reason: String,
+        retry_in_ms: Option<u64>,
     },
     Stopped,
 }

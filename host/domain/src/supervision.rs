@@ -2,8 +2,10 @@
 //!
 //! One machine for each component, driven by the component's own thread: every event comes with the time, and at
 //! most one order comes out. It starts nothing itself, and it never asks for a start that nobody could have
-//! foreseen: after a fault at [`Supervision::wake_at`], otherwise when someone asks. What is no longer of
-//! interest (a fault of an instance that was stopped meanwhile) changes nothing.
+//! foreseen: after a fault, and after a refusal that may pass, at [`Supervision::wake_at`], otherwise when someone
+//! asks. What is no longer of interest (a fault of an instance that was stopped meanwhile) changes nothing.
+//!
+//! A refusal is no fault: nothing of the component ran, so none is counted, and none leads to quarantine.
 
 use std::time::Duration;
 
@@ -24,12 +26,18 @@ pub enum Event {
     /// The launch went well: init, and the first look at its health.
     Started,
     Fault(Fault),
-    /// The launch cannot succeed until something outside changes.
-    Refused(String),
+    /// The launch cannot succeed until something outside changes. Where that is nothing that anybody has to do (a
+    /// full disk, a killed compiler) the refusal is `passing`, and the launch is tried again for ever.
+    Refused {
+        reason: String,
+        passing: bool,
+    },
     /// The time of [`Supervision::wake_at`] has come.
     Woke,
     /// The artifact or the configuration was replaced.
     Changed(Restart),
+    /// Other waits and another limit of faults from now on. Nothing is started, and no fault is forgotten.
+    Policy(Restart),
 }
 
 /// What the component's thread has to do now.
@@ -48,7 +56,7 @@ enum State {
     Running,
     Backoff { until: Duration },
     Quarantined,
-    Refused { reason: String },
+    Refused { reason: String, again: Option<Duration> },
 }
 
 use State::{Backoff, Quarantined, Running, Starting, Stopped};
@@ -62,13 +70,17 @@ pub struct Supervision {
     /// In a row.
     faults: u64,
     last_fault: Option<Fault>,
-    launches: u64,
+    /// Why the last launch was ordered; none before the first.
+    launched: Option<StartReason>,
+    /// Launches after a fault.
+    restarts: u64,
 }
 
 impl Supervision {
     /// Stopped, until the first [`Event::Start`].
     pub fn new(policy: Restart) -> Supervision {
-        Supervision { policy, state: Stopped, since: Duration::ZERO, faults: 0, last_fault: None, launches: 0 }
+        let (state, since, faults) = (Stopped, Duration::ZERO, 0);
+        Supervision { policy, state, since, faults, last_fault: None, launched: None, restarts: 0 }
     }
 
     pub fn step(&mut self, now: Duration, event: Event) -> Option<Order> {
@@ -81,15 +93,25 @@ impl Supervision {
                 self.policy = policy;
                 if stopped { None } else { self.launch_afresh(now, StartReason::Swap) }
             }
+            (_, Event::Policy(policy)) => self.judge_by(policy),
             (Starting, Event::Started) => self.enter(now, Running, None),
             (Running, Event::Started) => None,
             (_, Event::Started) => Some(Order::Discard),
             (Starting | Running, Event::Fault(fault)) => self.fault(now, fault),
-            (Starting | Running, Event::Refused(reason)) => {
-                self.enter(now, State::Refused { reason }, Some(Order::Discard))
+            (Starting | Running, Event::Refused { reason, passing }) => {
+                let again = passing.then(|| now.saturating_add(self.policy.backoff_max));
+                self.enter(now, State::Refused { reason, again }, Some(Order::Discard))
             }
-            (Backoff { until }, Event::Woke) if *until <= now => self.launch(now, StartReason::AfterFault),
-            (_, Event::Start | Event::Fault(_) | Event::Refused(_) | Event::Woke) => None,
+            (Backoff { until }, Event::Woke) if *until <= now => {
+                self.restarts += 1;
+                self.launch(now, StartReason::AfterFault)
+            }
+            // Nothing has run since that launch was ordered.
+            (State::Refused { again: Some(again), .. }, Event::Woke) if *again <= now => {
+                let reason = self.launched.unwrap_or(StartReason::First);
+                self.launch(now, reason)
+            }
+            (_, Event::Start | Event::Fault(_) | Event::Refused { .. } | Event::Woke) => None,
         }
     }
 
@@ -97,6 +119,7 @@ impl Supervision {
     pub fn wake_at(&self) -> Option<Duration> {
         match self.state {
             Backoff { until } => Some(until),
+            State::Refused { again, .. } => again,
             _ => None,
         }
     }
@@ -107,18 +130,17 @@ impl Supervision {
             Stopped => ComponentState::Stopped,
             Starting => ComponentState::Starting,
             Running => ComponentState::Running,
-            Backoff { until } => {
-                let wait = until.saturating_sub(now).as_millis();
-                ComponentState::Backoff { faults, retry_in_ms: wait.try_into().unwrap_or(u64::MAX) }
-            }
+            Backoff { until } => ComponentState::Backoff { faults, retry_in_ms: wait(now, *until) },
             Quarantined => ComponentState::Quarantined { faults },
-            State::Refused { reason } => ComponentState::Refused { reason: reason.clone() },
+            State::Refused { reason, again } => {
+                ComponentState::Refused { reason: reason.clone(), retry_in_ms: again.map(|again| wait(now, again)) }
+            }
         }
     }
 
-    /// Starts after the first.
+    /// Starts after a fault. Those that somebody asked for are none of them.
     pub fn restarts(&self) -> u64 {
-        self.launches.saturating_sub(1)
+        self.restarts
     }
 
     /// The most recent fault, however long ago.
@@ -151,8 +173,8 @@ impl Supervision {
     }
 
     fn launch(&mut self, now: Duration, reason: StartReason) -> Option<Order> {
-        let reason = if self.launches == 0 { StartReason::First } else { reason };
-        self.launches += 1;
+        let reason = if self.launched.is_none() { StartReason::First } else { reason };
+        self.launched = Some(reason);
         self.enter(now, Starting, Some(Order::Launch(reason)))
     }
 
@@ -162,11 +184,27 @@ impl Supervision {
         }
         self.faults += 1;
         self.last_fault = Some(fault);
-        let next = match self.policy.quarantine_after {
-            Some(most) if self.faults >= most => Quarantined,
-            _ => Backoff { until: now.saturating_add(self.backoff()) },
-        };
+        let next = self.sentence(now);
         self.enter(now, next, Some(Order::Discard))
+    }
+
+    /// What the faults so far lead to, the last of them at this time.
+    fn sentence(&self, last: Duration) -> State {
+        match self.policy.quarantine_after {
+            Some(most) if self.faults >= most => Quarantined,
+            _ => Backoff { until: last.saturating_add(self.backoff()) },
+        }
+    }
+
+    /// A component that waits or is quarantined stands as if the policy had been this one at its last fault.
+    fn judge_by(&mut self, policy: Restart) -> Option<Order> {
+        self.policy = policy;
+        match &mut self.state {
+            Backoff { .. } | Quarantined => self.state = self.sentence(self.since),
+            State::Refused { again: Some(again), .. } => *again = self.since.saturating_add(self.policy.backoff_max),
+            Stopped | Starting | Running | State::Refused { again: None, .. } => {}
+        }
+        None
     }
 
     /// The first wait, doubled for every fault in a row after the first, up to the maximum.
@@ -175,6 +213,10 @@ impl Supervision {
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
         self.policy.backoff.saturating_mul(factor).min(self.policy.backoff_max)
     }
+}
+
+fn wait(now: Duration, until: Duration) -> u64 {
+    until.saturating_sub(now).as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

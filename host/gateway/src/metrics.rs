@@ -15,7 +15,7 @@
 //! | `edgewit_component_dropped_total` | counter | `component` | deliveries dropped by a full queue |
 //! | `edgewit_component_expired_total` | counter | `component` | deliveries whose expiry passed while they waited |
 //! | `edgewit_component_log_lines_dropped_total` | counter | `component` | lines it logged too fast |
-//! | `edgewit_component_restarts_total` | counter | `component` | starts after the first |
+//! | `edgewit_component_restarts_total` | counter | `component` | starts after a fault |
 //! | `edgewit_component_recycled_total` | counter | `component` | renewals by plan |
 //! | `edgewit_component_queued` | gauge | `component` | deliveries waiting |
 //! | `edgewit_component_memory_bytes` | gauge | `component` | linear memory and tables |

@@ -167,17 +167,14 @@ impl Runner {
     fn refuse(&mut self, refusal: &Refusal) {
         self.equip(None);
         let reason = chain(refusal);
-        self.step(match refusal.is_passing() {
-            true => supervision::Event::Fault(Fault::Host { reason }),
-            false => supervision::Event::Refused(reason),
-        });
+        self.step(supervision::Event::Refused { reason, passing: refusal.is_passing() });
     }
 
     fn adjust(&mut self, component: Arc<Component>) {
         let policy_differs = self.component.restart != component.restart;
         self.surround(component);
         if policy_differs {
-            self.changed(None);
+            self.step(supervision::Event::Policy(self.component.restart.clone()));
         }
         // What is being loaded was asked for with the old configuration.
         if let Some(reason) = self.launching.take() {
@@ -341,9 +338,14 @@ impl Runner {
                 let fault = self.desk.last_fault().map(|fault| fault.to_string());
                 tracing::error!(component = name, faults, fault, "Quarantined; `edgewit restart {name}` lifts it");
             }
-            ComponentState::Refused { reason } => tracing::error!(component = name, reason, "Cannot run as it is"),
+            ComponentState::Refused { reason, retry_in_ms: None } => {
+                tracing::error!(component = name, reason, "Cannot run as it is");
+            }
             // A component that fails again and again may do so a thousand times a second.
             _ if !self.log_rate.take(self.desk.now()) => {}
+            ComponentState::Refused { reason, retry_in_ms } => {
+                tracing::error!(component = name, reason, retry_in_ms, "Cannot run now, and will be tried again");
+            }
             ComponentState::Backoff { faults, retry_in_ms } => {
                 let fault = self.desk.last_fault().map(|fault| fault.to_string());
                 tracing::warn!(component = name, faults, retry_in_ms, fault, "Failed, and will be started again");

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use Event::{Changed, Refused, Restart as Again, Start, Started, Stop, Woke};
+use Event::{Changed, Policy, Restart as Again, Start, Started, Stop, Woke};
 use Order::{Discard, Launch};
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -18,7 +18,11 @@ fn trap() -> Event {
 }
 
 fn gone() -> Event {
-    Refused("no such file".into())
+    Event::Refused { reason: "no such file".into(), passing: false }
+}
+
+fn full() -> Event {
+    Event::Refused { reason: "no space".into(), passing: true }
 }
 
 /// A component that saw these events, each later than the one before by the longest wait; and the time after.
@@ -36,7 +40,8 @@ fn after(events: &[Event]) -> (Supervision, Duration) {
 #[test]
 fn every_event_in_every_state_is_answered() {
     use StartReason::{AfterFault, First, Restart, Swap};
-    let events = [Start, Stop, Again, Started, trap(), gone(), Woke, Changed(policy(Some(2)))];
+    let same = policy(Some(2));
+    let events = [Start, Stop, Again, Started, trap(), gone(), Woke, Changed(same.clone()), Policy(same)];
     let first = ("starting", Some(Launch(First)));
     let again = ("starting", Some(Launch(Restart)));
     let woken = ("starting", Some(Launch(AfterFault)));
@@ -47,7 +52,7 @@ fn every_event_in_every_state_is_answered() {
     let backoff = ("backoff", Some(Discard));
     let refused = ("refused", Some(Discard));
     type Answer = (&'static str, Option<Order>);
-    let check = |history: &[Event], state: &'static str, answers: &dyn Fn(Answer, Answer) -> [Answer; 8]| {
+    let check = |history: &[Event], state: &'static str, answers: &dyn Fn(Answer, Answer) -> [Answer; 9]| {
         let answers = answers((state, None), (state, Some(Discard)));
         for (event, expected) in events.iter().zip(answers) {
             let (mut component, now) = after(history);
@@ -56,14 +61,15 @@ fn every_event_in_every_state_is_answered() {
             assert_eq!((component.state(now).word(), order), expected, "{state} {event:?}");
         }
     };
-    // In the order of `events`: Start, Stop, Restart, Started, Fault, Refused, Woke, Changed.
-    check(&[], "stopped", &|stay, drop| [first, stay, first, drop, stay, stay, stay, stay]);
-    check(&[Start], "starting", &|stay, _| [stay, ended, again, running, backoff, refused, stay, swap]);
-    check(&[Start, Started], "running", &|stay, _| [stay, ended, again, stay, backoff, refused, stay, swap]);
-    check(&[Start, trap()], "backoff", &|stay, drop| [stay, stopped, again, drop, stay, stay, woken, swap]);
-    check(&[Start, gone()], "refused", &|stay, drop| [again, stopped, again, drop, stay, stay, stay, swap]);
+    // In the order of `events`: Start, Stop, Restart, Started, Fault, Refused, Woke, Changed, Policy.
+    check(&[], "stopped", &|stay, drop| [first, stay, first, drop, stay, stay, stay, stay, stay]);
+    check(&[Start], "starting", &|stay, _| [stay, ended, again, running, backoff, refused, stay, swap, stay]);
+    check(&[Start, Started], "running", &|stay, _| [stay, ended, again, stay, backoff, refused, stay, swap, stay]);
+    check(&[Start, trap()], "backoff", &|stay, drop| [stay, stopped, again, drop, stay, stay, woken, swap, stay]);
+    check(&[Start, gone()], "refused", &|stay, drop| [again, stopped, again, drop, stay, stay, stay, swap, stay]);
+    check(&[Start, full()], "refused", &|stay, drop| [again, stopped, again, drop, stay, stay, first, swap, stay]);
     let twice = [Start, trap(), Woke, trap()];
-    check(&twice, "quarantined", &|stay, drop| [stay, stopped, again, drop, stay, stay, stay, swap]);
+    check(&twice, "quarantined", &|stay, drop| [stay, stopped, again, drop, stay, stay, stay, swap, stay]);
 }
 
 /// Waits double from the first to the longest, and a wake-up before its time does nothing.
@@ -114,17 +120,58 @@ fn a_restart_lifts_the_quarantine() {
     assert!(component.last_fault().is_some());
     component.step(now, trap());
     assert_eq!(component.state(now), ComponentState::Backoff { faults: 1, retry_in_ms: 100 });
-    assert_eq!((component.restarts(), component.since()), (2, now));
+    assert_eq!((component.restarts(), component.since()), (1, now), "what the operator asked for is not counted");
+}
+
+/// What may pass by itself is tried again after the longest wait, for ever, as the launch that it was; it is no fault.
+#[test]
+fn what_may_pass_by_itself_is_tried_for_ever() {
+    let (mut component, mut now) = after(&[Start]);
+    for _ in 0..100 {
+        assert_eq!(component.step(now, full()), Some(Discard));
+        let waits = ComponentState::Refused { reason: "no space".into(), retry_in_ms: Some(10_000) };
+        assert_eq!((component.state(now), component.wake_at()), (waits, Some(now + LONGEST)));
+        assert_eq!(component.step(now + LONGEST - Duration::from_millis(1), Woke), None);
+        now += LONGEST;
+        assert_eq!(component.step(now, Woke), Some(Launch(StartReason::First)));
+    }
+    assert_eq!((component.restarts(), component.last_fault()), (0, None));
+    component.step(now, trap());
+    assert_eq!(component.state(now).word(), "backoff");
+}
+
+/// Another policy alone starts nothing and forgets nothing: who waits or is quarantined stands as if it had been
+/// the policy at the last fault.
+#[test]
+fn another_policy_forgets_no_fault() {
+    let (mut component, now) = after(&[Start, trap(), Woke, trap()]);
+    let last = now - LONGEST;
+    assert_eq!(component.state(now), ComponentState::Quarantined { faults: 2 });
+    assert_eq!(component.step(now, Policy(policy(Some(3)))), None);
+    assert_eq!((component.wake_at(), component.since()), (Some(last + 2 * WAIT), last));
+    assert_eq!(component.step(now, Policy(policy(Some(2)))), None);
+    assert_eq!(component.state(now), ComponentState::Quarantined { faults: 2 });
+    component.step(now, Policy(policy(Some(3))));
+    component.step(now, Woke);
+    component.step(now, Started);
+    assert_eq!(component.step(now, Policy(policy(Some(1)))), None, "a running instance goes on");
+    assert_eq!(component.state(now), ComponentState::Running);
+    component.step(now, trap());
+    assert_eq!(component.state(now), ComponentState::Quarantined { faults: 3 });
+    let (mut refused, now) = after(&[Start, full()]);
+    refused.step(now, Policy(Restart { backoff_max: WAIT, ..policy(None) }));
+    assert_eq!(refused.wake_at(), Some(now - LONGEST + WAIT));
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
     let policy = prop::option::of(1..4_u64).prop_map(policy);
     prop_oneof![
-        1 => prop::sample::select(vec![Start, Stop, Again, gone()]),
+        1 => prop::sample::select(vec![Start, Stop, Again, gone(), full()]),
         3 => Just(Started),
         5 => Just(trap()),
         3 => Just(Woke),
-        1 => policy.prop_map(Changed),
+        1 => policy.clone().prop_map(Changed),
+        1 => policy.prop_map(Policy),
     ]
 }
 
@@ -132,7 +179,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     /// Whatever happens: a component launches only from an event that says so, a quarantined or stopped one
-    /// never by itself; a wait ends within the longest one and ends in a launch; stop always stops.
+    /// never by itself, one that was refused only where that may pass; a wait ends within the longest one and ends in a launch; stop always stops.
     #[test]
     fn supervision_keeps_its_promises(
         events in prop::collection::vec((0..5000_u64, any_event()), 0..60),
@@ -143,15 +190,16 @@ proptest! {
         for (wait, event) in events {
             now += Duration::from_millis(wait);
             let before = component.state(now);
-            let by_itself = matches!(event, Started | Woke | Refused(_) | Event::Fault(_));
+            let by_itself = matches!(event, Started | Woke | Event::Refused { .. } | Event::Fault(_) | Policy(_));
             let order = component.step(now, event.clone());
             if by_itself && matches!(order, Some(Launch(_))) {
-                prop_assert_eq!(before.word(), "backoff");
+                let waited = matches!(before.word(), "backoff" | "refused");
+                prop_assert!(waited && event == Woke, "{before:?} {event:?}");
             }
             prop_assert_eq!(matches!(order, Some(Launch(_))), component.state(now).word() == "starting" && order.is_some());
             if let Some(at) = component.wake_at() {
                 prop_assert!(at <= now.max(component.since()) + LONGEST);
-                prop_assert_eq!(component.clone().step(at, Woke), Some(Launch(StartReason::AfterFault)));
+                prop_assert!(matches!(component.clone().step(at, Woke), Some(Launch(_))));
             } else {
                 prop_assert_eq!(component.clone().step(now + LONGEST, Woke), None);
             }

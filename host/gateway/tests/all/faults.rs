@@ -1,9 +1,14 @@
 //! One fixture for each way to misbehave: the gateway and a healthy neighbour keep going, the fault is named in the
 //! status and in the log, and backoff and quarantine follow.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
-use crate::world::{Running, World, component, echo, eventually};
+use edgewit_domain::control::ComponentState;
+use edgewit_gateway::Gateway;
+
+use crate::world::{Running, World, component, echo, eventually, worker};
 
 /// Quick to fail and quick to be given up.
 const STRICT: &str = "limits.cpu = \"50ms\"\nlimits.wall = \"300ms\"\nlimits.memory = \"8MiB\"\n\
@@ -214,6 +219,35 @@ fn a_file_that_is_missing_or_no_component_is_refused_and_others_run() {
         assert!(format!("{:?}", status.state).contains(reason), "{:?}", status.state);
     }
     running.assert_good();
+}
+
+/// A compiler that dies is no fault of the component: it is tried again more often than faults are forgiven, and
+/// the component runs as soon as the compiler does.
+#[test]
+fn what_may_pass_by_itself_is_tried_until_it_has_passed() {
+    let quick = "restart.backoff = \"1ms\"\nrestart.backoff-max = \"1ms\"\nrestart.quarantine = 1\n";
+    let world = World::new(&[component("late", "echo", quick)]);
+    let compiler = world.path("compiler");
+    let install = |lines: &str| {
+        let new = world.path("compiler.new");
+        fs::write(&new, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&new, &compiler).unwrap();
+    };
+    install("echo >> \"$0.tries\"; exit 1");
+    let mut options = world.options();
+    options.worker.program = compiler.clone();
+    let running = Running { gateway: Gateway::start(options).unwrap(), world: &world };
+    eventually("enough tries", || {
+        let tries = fs::read(world.path("compiler.tries")).map_or(0, |tries| tries.len());
+        if tries >= 20 { Ok(()) } else { Err(running.component("late")) }
+    });
+    let status = running.until("late", |status| status.state.word() == "refused");
+    let ComponentState::Refused { reason, retry_in_ms: Some(_) } = &status.state else { panic!("{status:#?}") };
+    assert!(reason.contains("the compiling child failed"), "{reason}");
+    assert_eq!((status.restarts, status.last_fault), (0, None));
+    install(&format!("exec '{}' \"$@\"", worker().program.display()));
+    running.until("late", |status| status.state.word() == "running");
 }
 
 #[test]

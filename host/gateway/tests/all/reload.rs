@@ -131,7 +131,8 @@ fn a_changed_policy_lifts_a_quarantine_and_leaves_a_running_instance_alone() {
     let counter = component("counter", "counter", "restart.quarantine = 7\n");
     world.configure("", &[component("bad", "trap", "restart.quarantine = 9\n"), counter]);
     reload(&running);
-    running.until("bad", |status| status.state.word() == "running");
+    let status = running.until("bad", |status| status.state.word() == "running");
+    assert_eq!(status.restarts, 1, "its fault is not forgotten: it waited, and was started after it");
     running.publish("counter/in", "x");
     assert_eq!(out.take(2), ["1", "2"]);
     let replaced = running.log().into_iter().any(|line| line.text.contains("Swap") || line.text == "Replaced");
