@@ -10,6 +10,7 @@ pub mod control;
 pub mod fault;
 pub mod grant;
 pub mod handling;
+pub mod ledger;
 pub mod limits;
 pub mod message;
 pub mod queue;

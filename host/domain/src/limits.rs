@@ -89,6 +89,13 @@ pub const LOG_LINES_KEPT: usize = 2000;
 /// Deliveries waiting in one live queue: messages, and bytes. Past either the queue drops by its rule.
 pub const QUEUE_MESSAGES: Range<u64> = range(1024, 1, 1_000_000);
 pub const QUEUE_BYTES: Range<u64> = range(8 * MIB, KIB, 1024 * MIB);
+/// What a row of a durable queue counts beside its message.
+pub const ROW_BYTES: u64 = 64;
+/// Durable queues that one store has ever had. More are refused.
+pub const QUEUES: usize = 4096;
+/// Retained messages, and their bytes. A message past either is delivered and not retained.
+pub const RETAINED: u64 = 10_000;
+pub const RETAINED_BYTES: u64 = 16 * MIB;
 /// Deliveries that a component handles between two looks at its clock and its orders.
 pub const BATCH: usize = 64;
 

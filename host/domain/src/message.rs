@@ -4,6 +4,7 @@
 //! subscribers cost a thousand pointers. What differs from reader to reader (attempt, sequence) is not
 //! here but in the delivery that the sandbox hands to a guest.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub enum Origin {
     Component(Arc<str>),
     Device(Arc<str>),
     Cloud(Arc<str>),
-    Service(&'static str),
+    Service(Cow<'static, str>),
     Operator,
 }
 
@@ -141,6 +142,8 @@ pub struct Envelope {
     pub hops: u32,
     pub trail: Option<Arc<Trail>>,
     pub received: WallTime,
+    /// Running time when the hub took it.
+    pub since: Duration,
     /// Running time after which nobody wants it any more.
     pub expires: Option<Duration>,
 }

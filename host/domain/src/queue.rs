@@ -22,6 +22,10 @@ pub enum QueueId {
     Dead(DeadOf),
 }
 
+/// A queue's number in its store, where its name would take more room. The first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueNumber(pub u32);
+
 /// Who gave up what is in a dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeadOf {

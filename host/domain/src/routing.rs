@@ -13,6 +13,7 @@ mod trie;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::queue::QueueNumber;
 use crate::topic::Filter;
 use plan::Member;
 use trie::{FixedMap, Trie};
@@ -21,9 +22,12 @@ pub use circle::possible_circles;
 pub use hops::{Circle, next_hop};
 pub use plan::{Plan, Readers};
 
-/// Names a reader: a queue that some subscription fills.
+/// Names a reader: a queue that some subscription fills. Of two readers of one owner the durable one comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReaderId(pub u32);
+pub enum ReaderId {
+    Durable(QueueNumber),
+    Live(u32),
+}
 
 /// One filter of one reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Route {
     pub owner: Option<Arc<str>>,
     /// It also hears what its owner publishes.
     pub own: bool,
+    /// It also takes messages of quality 0.
+    pub qos0: bool,
 }
 
 /// Every route of the gateway.
@@ -67,15 +73,15 @@ impl RoutingTable {
             owner.routes += 1;
             owner.number
         });
-        self.trie.insert(&route.filter, Member { owner, reader: route.reader, own: route.own });
+        self.trie.insert(&route.filter, Member { owner, reader: route.reader, own: route.own, qos0: route.qos0 });
         self.routes.entry(route.reader).or_default().push(route);
     }
 
     /// Removes every route of a reader.
     pub fn remove(&mut self, reader: ReaderId) {
-        for Route { reader, filter, owner, own } in self.routes.remove(&reader).unwrap_or_default() {
+        for Route { reader, filter, owner, own, qos0 } in self.routes.remove(&reader).unwrap_or_default() {
             let number = owner.as_deref().and_then(|name| self.number_of(name));
-            self.trie.remove(&filter, &Member { owner: number, reader, own });
+            self.trie.remove(&filter, &Member { owner: number, reader, own, qos0 });
             let Some(name) = owner else { continue };
             if let Some(owner) = self.owners.get_mut(&name) {
                 owner.routes -= 1;

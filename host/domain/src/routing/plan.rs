@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{Circle, ReaderId, RoutingTable};
 use crate::limits::HOPS;
-use crate::message::{Envelope, Origin};
+use crate::message::{Envelope, Origin, Qos};
 
 /// Each reader once, in an order that depends on the table alone.
 pub type Readers = SmallVec<[ReaderId; 8]>;
@@ -24,6 +24,7 @@ pub(super) struct Member {
     pub owner: Option<u32>,
     pub reader: ReaderId,
     pub own: bool,
+    pub qos0: bool,
 }
 
 impl Member {
@@ -34,7 +35,7 @@ impl Member {
 }
 
 impl RoutingTable {
-    /// Decides who gets a message. Of each owner it is the reader with the lowest number.
+    /// Decides who gets a message. Of each owner it is a durable reader if there is one, and the lowest number.
     pub fn plan(&self, envelope: &Envelope) -> Plan {
         if envelope.hops > HOPS {
             return Plan::Circle(Circle::of(envelope));
@@ -43,7 +44,10 @@ impl RoutingTable {
             Origin::Component(name) => self.number_of(name),
             _ => None,
         };
-        let hears = |member: &Member| member.own || publisher.is_none() || member.owner != publisher;
+        let qos0 = envelope.message.qos == Qos::AtMostOnce;
+        let hears = |member: &Member| {
+            (member.own || publisher.is_none() || member.owner != publisher) && (member.qos0 || !qos0)
+        };
         let mut lists = 0;
         let mut members: SmallVec<[Member; 8]> = SmallVec::new();
         self.trie.visit(&envelope.message.topic, |list| {

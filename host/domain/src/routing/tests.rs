@@ -1,12 +1,13 @@
 //! Routing against trying every route one by one, and the promises about who hears what.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::limits::{HOPS, TRAIL_HOPS};
-use crate::message::{Envelope, Message, MessageId, Origin, Trail, WallTime};
+use crate::message::{Envelope, Message, MessageId, Origin, Qos, Trail, WallTime};
 use crate::topic::Topic;
 
 fn envelope(topic: &str, origin: Origin) -> Envelope {
@@ -17,19 +18,26 @@ fn envelope(topic: &str, origin: Origin) -> Envelope {
         hops: 0,
         trail: None,
         received: WallTime { unix_ms: 0, trusted: false },
+        since: Duration::ZERO,
         expires: None,
     }
 }
 
 fn route(reader: u32, filter: &str, owner: &str, own: bool) -> Route {
     let owner = (!owner.is_empty()).then(|| owner.into());
-    Route { reader: ReaderId(reader), filter: Filter::parse(filter).unwrap(), owner, own }
+    Route { reader: ReaderId::Live(reader), filter: Filter::parse(filter).unwrap(), owner, own, qos0: true }
+}
+
+fn number(reader: ReaderId) -> u32 {
+    match reader {
+        ReaderId::Durable(QueueNumber(number)) | ReaderId::Live(number) => number,
+    }
 }
 
 fn planned(table: &RoutingTable, envelope: &Envelope) -> Vec<u32> {
     match table.plan(envelope) {
         Plan::Readers(readers) => {
-            let mut readers: Vec<u32> = readers.iter().map(|reader| reader.0).collect();
+            let mut readers: Vec<u32> = readers.into_iter().map(number).collect();
             readers.sort();
             readers
         }
@@ -41,6 +49,20 @@ fn check(routes: &[Route], topic: &str, origin: Origin, expected: &[u32]) {
     let mut table = RoutingTable::new();
     routes.iter().cloned().for_each(|route| table.insert(route));
     assert_eq!(planned(&table, &envelope(topic, origin.clone())), expected, "{topic} from {origin}");
+}
+
+/// [Q3] A durable reader takes the message from a live one of the same component, whatever their numbers; what is
+/// of quality 0 and not let in there goes to the live one.
+#[test]
+fn of_overlapping_subscriptions_the_durable_one_wins() {
+    let durable = Route { reader: ReaderId::Durable(QueueNumber(9)), qos0: false, ..route(0, "a/+", "one", false) };
+    let mut table = RoutingTable::new();
+    table.insert(route(3, "a/b", "one", false));
+    table.insert(durable);
+    let mut message = envelope("a/b", Origin::Operator);
+    assert_eq!(planned(&table, &message), [3]);
+    message.message.qos = Qos::AtLeastOnce;
+    assert_eq!(planned(&table, &message), [9]);
 }
 
 /// [Q3] Overlapping subscriptions of one component deliver once, to the reader with the lowest number; those
@@ -129,13 +151,14 @@ fn naive(routes: &[Route], envelope: &Envelope) -> Vec<u32> {
     let mut lowest: BTreeMap<(Option<Arc<str>>, Option<ReaderId>), ReaderId> = BTreeMap::new();
     for route in routes {
         let from_owner = matches!(&envelope.origin, Origin::Component(name) if Some(name) == route.owner.as_ref());
-        if route.filter.matches(&envelope.message.topic) && (route.own || !from_owner) {
+        let takes = route.qos0 || envelope.message.qos == Qos::AtLeastOnce;
+        if route.filter.matches(&envelope.message.topic) && (route.own || !from_owner) && takes {
             let group = (route.owner.clone(), route.owner.is_none().then_some(route.reader));
             let reader = lowest.entry(group).or_insert(route.reader);
             *reader = route.reader.min(*reader);
         }
     }
-    let mut readers: Vec<u32> = lowest.into_values().map(|reader| reader.0).collect();
+    let mut readers: Vec<u32> = lowest.into_values().map(number).collect();
     readers.sort();
     readers
 }
@@ -169,9 +192,12 @@ enum Change {
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
-    let reader = (0..12_u32).prop_map(ReaderId);
-    let route = (reader.clone(), any_filter(), any_name(), any::<bool>())
-        .prop_map(|(reader, filter, owner, own)| Route { reader, filter, owner, own });
+    let reader = (0..12_u32).prop_map(|number| match number {
+        0..6 => ReaderId::Live(number),
+        _ => ReaderId::Durable(QueueNumber(number)),
+    });
+    let route = (reader.clone(), any_filter(), any_name(), any::<bool>(), any::<bool>())
+        .prop_map(|(reader, filter, owner, own, qos0)| Route { reader, filter, owner, own, qos0 });
     prop_oneof![3 => route.prop_map(Change::Insert), 1 => reader.prop_map(Change::Remove)]
 }
 
@@ -183,7 +209,7 @@ proptest! {
     #[test]
     fn the_table_plans_what_trying_every_route_gives(
         changes in prop::collection::vec(any_change(), 0..80),
-        messages in prop::collection::vec((any_topic(), any_name()), 1..20),
+        messages in prop::collection::vec((any_topic(), any_name(), any::<bool>()), 1..20),
     ) {
         let mut table = RoutingTable::new();
         let mut routes: Vec<Route> = Vec::new();
@@ -199,8 +225,9 @@ proptest! {
                 }
             }
         }
-        for (topic, name) in messages {
-            let message = envelope(topic.as_str(), name.map_or(Origin::Operator, Origin::Component));
+        for (topic, name, qos1) in messages {
+            let mut message = envelope(topic.as_str(), name.map_or(Origin::Operator, Origin::Component));
+            message.message.qos = if qos1 { Qos::AtLeastOnce } else { Qos::AtMostOnce };
             prop_assert_eq!(planned(&table, &message), naive(&routes, &message), "{}", topic);
         }
         let mut fresh = RoutingTable::new();

@@ -1,0 +1,316 @@
+//! The ledger: what a unit means for the store, decided where it is known, one unit after another.
+//!
+//! Sequence numbers, what a full queue drops, whether a value is still what a handling read of it: all of it depends on
+//! what was committed before, and so one writer decides it in commit order, with this. Nothing here touches a disk:
+//! rows are read and written through [`Records`], and a batch of units is either kept or undone as a whole, as the
+//! disk says. A unit that is refused leaves no trace.
+//!
+//! A queue with the rule `refuse` never overflows here, because whoever appends holds room in it already
+//! ([`Room`]); every other rule makes room by dropping, and a row that a reader has in hand is never dropped.
+
+mod queue;
+mod readers;
+mod records;
+mod room;
+mod unit;
+
+use std::collections::BTreeMap;
+
+use crate::limits::{RETAINED, RETAINED_BYTES};
+use crate::message::Envelope;
+use crate::queue::{QueueId, QueueNumber};
+use queue::Queue;
+
+pub use queue::row_bytes;
+pub use readers::{QueueView, Swept};
+pub use records::{Broken, QueueRecord, Records, RowHead, Windows};
+pub use room::{NoRoom, Room};
+pub use unit::{
+    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit,
+    ValueChange, ValueRead,
+};
+
+/// Messages and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub messages: u64,
+    pub bytes: u64,
+}
+
+/// Everything that is known of a store without reading it.
+#[derive(Debug)]
+pub struct Ledger {
+    queues: BTreeMap<QueueNumber, Queue>,
+    numbers: BTreeMap<QueueId, QueueNumber>,
+    buckets: BTreeMap<BucketId, u64>,
+    retained: Usage,
+    /// Messages that were delivered and not kept as retained, because there were too many.
+    not_retained: u64,
+    quota: u64,
+    /// What there was when the batch began, and what its units add.
+    batch_bytes: u64,
+    undo: Undo,
+}
+
+/// What the batch under way has changed.
+#[derive(Debug, Default)]
+struct Undo {
+    queues: Vec<QueueNumber>,
+    buckets: Vec<(BucketId, Option<u64>)>,
+    retained: Usage,
+    not_retained: u64,
+}
+
+/// What is read from a store before it is used.
+#[derive(Debug, Default)]
+pub struct Opening {
+    pub queues: Vec<(QueueNumber, QueueRecord)>,
+    pub buckets: Vec<(BucketId, u64)>,
+    pub retained: Usage,
+}
+
+impl Ledger {
+    /// No queue has a reader yet.
+    pub fn new(opening: Opening, quota: u64) -> Ledger {
+        let numbers = opening.queues.iter().map(|(number, record)| (record.id.clone(), *number)).collect();
+        let queues = opening.queues.into_iter().map(|(number, record)| (number, Queue::new(number, record, None)));
+        Ledger {
+            queues: queues.collect(),
+            numbers,
+            buckets: opening.buckets.into_iter().collect(),
+            retained: opening.retained,
+            not_retained: 0,
+            quota,
+            batch_bytes: 0,
+            undo: Undo::default(),
+        }
+    }
+
+    /// Begins a batch. It ends with [`Ledger::keep`] or [`Ledger::undo`].
+    pub fn begin(&mut self) {
+        self.undo.retained = self.retained;
+        self.undo.not_retained = self.not_retained;
+        self.batch_bytes = self.bytes();
+    }
+
+    /// Writes what is counted of the queues that the batch has touched.
+    pub fn finish(&mut self, records: &mut dyn Records) {
+        for number in &self.undo.queues {
+            if let Some(queue) = self.queues.get(number) {
+                records.put_queue(*number, &queue.record);
+            }
+        }
+    }
+
+    /// The batch is on disk.
+    pub fn keep(&mut self) {
+        for number in self.undo.queues.drain(..) {
+            if let Some(queue) = self.queues.get_mut(&number) {
+                queue.keep();
+            }
+        }
+        self.undo.buckets.clear();
+    }
+
+    /// Nothing of the batch happened. Names the queues that it had touched: what was retracted of them waits on disk.
+    pub fn undo(&mut self) -> Vec<QueueNumber> {
+        let touched: Vec<QueueNumber> = self.undo.queues.drain(..).collect();
+        for number in &touched {
+            if let Some(queue) = self.queues.get_mut(number) {
+                queue.undo();
+            }
+        }
+        for (id, before) in self.undo.buckets.drain(..).rev() {
+            match before {
+                Some(bytes) => self.buckets.insert(id, bytes),
+                None => self.buckets.remove(&id),
+            };
+        }
+        self.retained = self.undo.retained;
+        self.not_retained = self.undo.not_retained;
+        touched
+    }
+
+    /// Makes a unit part of the batch, or says why it cannot be, and then nothing of it is: but for
+    /// [`Refusal::Broken`], which may come in the middle. Then the batch is to be undone and made without this unit.
+    pub fn apply(
+        &mut self,
+        unit: &Unit,
+        records: &mut dyn Records,
+        windows: &mut dyn Windows,
+    ) -> Result<Sequences, Refusal> {
+        self.check(unit, records)?;
+        self.batch_bytes += growth(unit);
+        let mut sequences = Sequences::new();
+        if let Some(consumed) = &unit.consumed {
+            self.consume(consumed, records)?;
+        }
+        if let Some(attempt) = unit.attempt {
+            records.put_attempts(attempt.queue, attempt.sequence, attempt.failed);
+        }
+        if let Some(burial) = &unit.burial {
+            self.append(burial.queue, &burial.envelope, Some(&burial.note), records, windows)?;
+        }
+        for planned in &unit.publishes {
+            if planned.envelope.message.retain {
+                self.retain(&planned.envelope, records)?;
+            }
+            for number in planned.queues() {
+                sequences.push(self.append(number, &planned.envelope, None, records, windows)?);
+            }
+        }
+        for change in &unit.values {
+            self.change(change, records)?;
+        }
+        for row in &unit.timers {
+            match &row.timer {
+                Some(timer) => records.put_timer(&row.component, &row.name, timer),
+                None => records.delete_timer(&row.component, &row.name),
+            }
+        }
+        Ok(sequences)
+    }
+
+    fn check(&self, unit: &Unit, records: &dyn Records) -> Result<(), Refusal> {
+        for read in &unit.reads {
+            let now = records.value(&read.bucket.id, &read.key)?;
+            if now.as_deref() != read.value.as_deref() {
+                return Err(Refusal::Stale { bucket: read.bucket.id.clone(), key: read.key.clone() });
+            }
+        }
+        let appended = unit.publishes.iter().flat_map(Planned::queues);
+        let consumed = unit.consumed.iter().map(|consumed| consumed.queue);
+        for number in appended.chain(consumed).chain(unit.burial.iter().map(|burial| burial.queue)) {
+            let queue = self.queues.get(&number).ok_or(Refusal::Gone)?;
+            if queue.damaged {
+                return Err(Refusal::Damaged { queue: queue.record.id.to_string() });
+            }
+        }
+        if !unit.only_frees() && self.batch_bytes + growth(unit) > self.quota {
+            return Err(Refusal::NoSpace);
+        }
+        self.check_quotas(unit, records)
+    }
+
+    fn check_quotas(&self, unit: &Unit, records: &dyn Records) -> Result<(), Refusal> {
+        let mut after: BTreeMap<&BucketId, (u64, u64)> = BTreeMap::new();
+        // A later change of the same key takes the place of an earlier one.
+        let last: BTreeMap<(&BucketId, &str), &ValueChange> =
+            unit.values.iter().map(|change| ((&change.bucket.id, change.key.as_str()), change)).collect();
+        for ((id, key), change) in last {
+            let held = self.buckets.get(id).copied().unwrap_or(0);
+            let (bytes, _) = after.entry(id).or_insert((held, change.bucket.quota));
+            let old = records.value(id, key)?.map_or(0, |value| value_bytes(key, &value));
+            let new = change.value.as_ref().map_or(0, |value| value_bytes(key, value));
+            *bytes = bytes.saturating_sub(old) + new;
+        }
+        for (id, (bytes, quota)) in after {
+            if bytes > quota && bytes > self.buckets.get(id).copied().unwrap_or(0) {
+                return Err(Refusal::Quota { bucket: id.clone(), quota });
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, number: QueueNumber) -> Result<&mut Queue, Refusal> {
+        let queue = self.queues.get_mut(&number).ok_or(Refusal::Gone)?;
+        if queue.touch() {
+            self.undo.queues.push(number);
+        }
+        Ok(queue)
+    }
+
+    fn append(
+        &mut self,
+        number: QueueNumber,
+        envelope: &Envelope,
+        note: Option<&DeathNote>,
+        records: &mut dyn Records,
+        windows: &mut dyn Windows,
+    ) -> Result<u64, Refusal> {
+        let queue = self.touch(number)?;
+        let sequence = queue.append(envelope, records, windows)?;
+        records.put_row(number, sequence, envelope, note);
+        queue.make_room(sequence, records, windows)?;
+        Ok(sequence)
+    }
+
+    fn consume(&mut self, consumed: &Consumed, records: &mut dyn Records) -> Result<(), Refusal> {
+        let Consumed { queue: number, sequence, envelope, failed } = consumed;
+        if *failed > 0 {
+            records.delete_attempts(*number, *sequence);
+        }
+        let queue = self.touch(*number)?;
+        let topic = envelope.message.topic.as_str();
+        if queue.keeps_topics() && records.row_of_topic(*number, topic)? == Some(*sequence) {
+            records.delete_row_of_topic(*number, topic);
+        }
+        queue.remove(*sequence, row_bytes(envelope), records);
+        Ok(())
+    }
+
+    /// The last one wins; one with an empty payload clears.
+    fn retain(&mut self, envelope: &Envelope, records: &mut dyn Records) -> Result<(), Refusal> {
+        let topic = envelope.message.topic.as_str();
+        let old = records.retained(topic)?;
+        if let Some(bytes) = old {
+            self.retained.messages = self.retained.messages.saturating_sub(1);
+            self.retained.bytes = self.retained.bytes.saturating_sub(bytes);
+            records.delete_retained(topic);
+        }
+        if envelope.message.payload.is_empty() {
+            return Ok(());
+        }
+        let bytes = row_bytes(envelope);
+        if self.retained.messages >= RETAINED || self.retained.bytes + bytes > RETAINED_BYTES {
+            self.not_retained += 1;
+            return Ok(());
+        }
+        self.retained.messages += 1;
+        self.retained.bytes += bytes;
+        records.put_retained(envelope);
+        Ok(())
+    }
+
+    fn change(&mut self, change: &ValueChange, records: &mut dyn Records) -> Result<(), Refusal> {
+        let (id, key) = (&change.bucket.id, change.key.as_str());
+        let before = self.buckets.get(id).copied();
+        let old = records.value(id, key)?.map_or(0, |value| value_bytes(key, &value));
+        let new = change.value.as_ref().map_or(0, |value| value_bytes(key, value));
+        match &change.value {
+            Some(value) => records.put_value(id, key, value),
+            None if old > 0 => records.delete_value(id, key),
+            None => return Ok(()),
+        }
+        let bytes = before.unwrap_or(0).saturating_sub(old) + new;
+        self.undo.buckets.push((id.clone(), before));
+        self.buckets.insert(id.clone(), bytes);
+        records.put_bucket(id, bytes);
+        Ok(())
+    }
+
+    /// Bytes of everything that is kept.
+    pub fn bytes(&self) -> u64 {
+        let queues: u64 = self.queues.values().map(|queue| queue.record.bytes).sum();
+        let values: u64 = self.buckets.values().sum();
+        queues + values + self.retained.bytes
+    }
+}
+
+fn growth(unit: &Unit) -> u64 {
+    let rows: u64 = unit
+        .publishes
+        .iter()
+        .map(|planned| {
+            let copies = planned.queues().count() as u64 + u64::from(planned.envelope.message.retain);
+            copies * row_bytes(&planned.envelope)
+        })
+        .sum();
+    let values = unit.values.iter().filter_map(|change| Some(value_bytes(&change.key, change.value.as_ref()?)));
+    rows + values.sum::<u64>()
+}
+
+/// What a value counts in its bucket.
+pub fn value_bytes(key: &str, value: &[u8]) -> u64 {
+    (key.len() + value.len()) as u64
+}
