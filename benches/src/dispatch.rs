@@ -79,7 +79,7 @@ fn through_closure(gateway: &Gateway) -> Result<f64> {
             while left > 0 {
                 for question in questions.wait(64, PATIENCE) {
                     let answer = Message { topic: back.clone(), ..question.message.clone() };
-                    hub.publish(answer, Origin::Service("bench"), Some(&question))?;
+                    hub.publish(answer, Origin::Service("bench".into()), Some(&question))?;
                     left -= 1;
                 }
             }

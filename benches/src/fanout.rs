@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, WallTime};
@@ -72,7 +72,7 @@ fn table(size: u32) -> Result<RoutingTable> {
     let mut table = RoutingTable::new();
     let mut add = |number: u32, filter: String| -> Result<()> {
         let filter = Filter::parse(filter)?;
-        table.insert(Route { reader: ReaderId(number), filter, owner: None, own: true });
+        table.insert(Route { reader: ReaderId::Live(number), filter, owner: None, own: true, qos0: true });
         Ok(())
     };
     add(size, "plant/+/sensor/#".into())?;
@@ -93,6 +93,7 @@ fn envelope(topic: &str) -> Result<Envelope> {
         hops: 0,
         trail: None,
         received: WallTime { unix_ms: 0, trusted: true },
+        since: Duration::ZERO,
         expires: None,
     })
 }

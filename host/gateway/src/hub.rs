@@ -164,12 +164,13 @@ impl Hub {
         received: WallTime,
     ) {
         let routes = read(&self.routes);
+        let now = self.clock.now();
         let mut planned: SmallVec<[Planned; 4]> = SmallVec::new();
         for message in messages {
             id.number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
-            let expires = message.expiry.map(|seconds| self.clock.now() + Duration::from_secs(seconds.into()));
+            let expires = message.expiry.map(|seconds| now + Duration::from_secs(seconds.into()));
             let (origin, trail) = (origin.clone(), trail.clone());
-            let envelope = Envelope { message, id: *id, origin, hops, trail, received, expires };
+            let envelope = Envelope { message, id: *id, origin, hops, trail, received, since: now, expires };
             match routes.table.plan(&envelope) {
                 Plan::Readers(readers) => planned.push(Planned { envelope: Arc::new(envelope), readers }),
                 Plan::Circle(circle) => self.end_circle(&envelope, &circle),
@@ -195,12 +196,12 @@ impl Hub {
             routes.sinks.push(None);
             routes.sinks.len() - 1
         });
-        let reader = ReaderId(u32::try_from(place).unwrap_or(u32::MAX));
+        let reader = ReaderId::Live(u32::try_from(place).unwrap_or(u32::MAX));
         if let Some(place) = routes.sinks.get_mut(place) {
             *place = Some(sink);
         }
         for filter in interest.filters {
-            routes.table.insert(Route { reader, filter, owner: interest.owner.clone(), own: interest.own });
+            routes.table.insert(Route { reader, filter, owner: interest.owner.clone(), own: interest.own, qos0: true });
         }
         reader
     }
@@ -209,7 +210,8 @@ impl Hub {
     pub(crate) fn detach(&self, reader: ReaderId) {
         let mut routes = write(&self.routes);
         routes.table.remove(reader);
-        let place = reader.0 as usize;
+        let ReaderId::Live(place) = reader else { return };
+        let place = place as usize;
         if routes.sinks.get_mut(place).and_then(Option::take).is_some() {
             routes.free.push(place);
         }
@@ -236,7 +238,8 @@ impl Hub {
 impl Routes {
     fn deliver(&self, planned: &Planned) -> u64 {
         for reader in &planned.readers {
-            if let Some(Some(sink)) = self.sinks.get(reader.0 as usize) {
+            let ReaderId::Live(place) = reader else { continue };
+            if let Some(Some(sink)) = self.sinks.get(*place as usize) {
                 sink.mailbox.push(sink.slot, planned.envelope.clone());
             }
         }

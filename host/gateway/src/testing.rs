@@ -21,6 +21,7 @@ pub fn envelope(topic: &str, payload: &str) -> Arc<Envelope> {
         hops: 0,
         trail: None,
         received: WallTime { unix_ms: 0, trusted: true },
+        since: Duration::ZERO,
         expires: None,
     })
 }

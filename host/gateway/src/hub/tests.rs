@@ -22,7 +22,7 @@ fn m2_reserved_topics_are_refused_to_all_but_services() {
     let refused = hub.publish(message("$edgewit/dead/a", "x"), Origin::Operator, None);
     assert!(matches!(refused, Err(PublishError::Reserved { .. })), "{refused:?}");
     assert!(stream.take(10).is_empty());
-    hub.publish(message("$edgewit/dead/a", "x"), Origin::Service("supervisor"), None).unwrap();
+    hub.publish(message("$edgewit/dead/a", "x"), Origin::Service("supervisor".into()), None).unwrap();
     assert_eq!(payloads(&stream.take(10)), ["x"]);
 }
 

@@ -116,6 +116,7 @@ impl Bench {
             hops: 0,
             trail: None,
             received: wall(),
+            since: self.clock.now(),
             expires: None,
         });
         self.handle(|instance| instance.on_message(&Delivery { envelope, attempt: 1, sequence: None }))

@@ -157,6 +157,7 @@ pub fn delivery(topic: &str, payload: &[u8]) -> Delivery {
         hops: 0,
         trail: None,
         received: WallTime { unix_ms: 1_700_000_000_000, trusted: true },
+        since: Duration::ZERO,
         expires: None,
     };
     Delivery { envelope: Arc::new(envelope), attempt: 1, sequence: None }
