@@ -1,0 +1,6 @@
+//! What the store promises, shown over the engines as the gateway uses them.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod engines;
