@@ -146,7 +146,11 @@ impl Ledger {
             self.consume(consumed, records)?;
         }
         if let Some(attempt) = unit.attempt {
-            records.put_attempts(attempt.queue, attempt.sequence, attempt.failed);
+            let Attempt { queue, sequence, failed } = attempt;
+            match failed {
+                0 => records.delete_attempts(queue, sequence),
+                _ => records.put_attempts(queue, sequence, failed),
+            }
         }
         if let Some(burial) = &unit.burial {
             self.append(burial.queue, &burial.envelope, Some(&burial.note), records, windows)?;

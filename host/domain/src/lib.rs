@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod control;
+pub mod delivery;
 pub mod fault;
 pub mod grant;
 pub mod handling;

@@ -75,6 +75,11 @@ pub const TICK_BACKOFF: Duration = Duration::from_millis(100);
 pub const TICK_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How far ahead a one-shot timer may be set; a later one is set to this.
 pub const TIMER_AFTER: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Wait before a delivery of a durable queue is handled again; doubled each time, up to the maximum.
+pub const DELIVERY_BACKOFF: Duration = Duration::from_millis(100);
+pub const DELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Failed deliveries of a queue in relaxed order that others may pass. With more it waits as if its order was strict.
+pub const DELIVERIES_ASIDE: usize = 64;
 /// A snapshot of an instance's state. A larger one is a fault, and the old instance stays.
 pub const STATE_BYTES: usize = MIB as usize;
 

@@ -42,7 +42,7 @@ pub struct Consumed {
     pub queue: QueueNumber,
     pub sequence: u64,
     pub envelope: Arc<Envelope>,
-    /// Failed attempts before this one.
+    /// Failed attempts that are on disk.
     pub failed: u32,
 }
 

@@ -1,0 +1,326 @@
+//! What becomes of the deliveries of a component's durable queues: which is handled next, and what follows when that
+//! did not go well.
+//!
+//! A component's thread takes rows out of its queues, asks [`Deliveries::begin`] about each, and tells how it ended,
+//! in the order in which they were handed over. At the first that failed the batch is over, and what is behind it
+//! goes to [`Deliveries::undone`]; and so does everything behind a unit that is refused, however it ended. What has
+//! to come again stays here, in hand, until [`Deliveries::due`] gives it out; what is here of a queue in strict order
+//! holds up the rest of it.
+//!
+//! Nothing here handles, commits or waits. Whoever drives this throws the instance away after every ending but a
+//! rejection, and commits what it is told to. What goes well costs nothing here: only trouble is remembered.
+
+mod circle;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ledger::{Attempt, Consumed, Refusal};
+use crate::limits::{DELIVERIES_ASIDE, DELIVERY_BACKOFF, DELIVERY_BACKOFF_MAX};
+use crate::queue::QueueNumber;
+
+pub use circle::circle;
+pub use verdict::{Appetite, Death, Ending, Next, Parked, Verdict};
+
+/// What a subscription says about deliveries that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How often a delivery is tried before it is given up.
+    pub attempts: u32,
+    /// Others pass one that waits to be tried again.
+    pub relaxed: bool,
+}
+
+/// The durable deliveries of one component.
+#[derive(Clone, Debug, Default)]
+pub struct Deliveries {
+    inboxes: BTreeMap<QueueNumber, Inbox>,
+    held: BTreeMap<(QueueNumber, u64), Held>,
+}
+
+#[derive(Clone, Debug)]
+struct Inbox {
+    policy: Policy,
+    /// Whatever is at its head may end the process.
+    careful: bool,
+}
+
+/// A delivery in trouble.
+#[derive(Clone, Debug)]
+struct Held {
+    row: Consumed,
+    wait: Wait,
+    /// Its attempt under way is in `row.failed` already.
+    counted: bool,
+    /// How often it was undone without being counted, since the last that was.
+    uncounted: u32,
+    /// Why it is given up.
+    death: Option<Cause>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Nothing: it was given out.
+    InHand,
+    Until(Duration),
+    Room {
+        target: QueueNumber,
+        since: Duration,
+    },
+    /// Room among the dead letters.
+    Grave,
+}
+
+#[derive(Clone, Debug)]
+struct Cause {
+    reason: String,
+    attempts: u32,
+    backtrace: String,
+}
+
+impl Deliveries {
+    /// Begins to read a queue, or changes how. Where the process before this one had an unclean end, its attempts are
+    /// on disk before they begin until one goes well: what ends the process is counted, too.
+    pub fn read(&mut self, queue: QueueNumber, policy: Policy, unclean: bool) {
+        let inbox = self.inboxes.entry(queue).or_insert(Inbox { policy, careful: unclean });
+        inbox.policy = policy;
+    }
+
+    /// What was held of a queue that is read no more goes back to it.
+    pub fn leave(&mut self, queue: QueueNumber) -> Vec<Consumed> {
+        self.inboxes.remove(&queue);
+        self.release_where(|held| held.row.queue == queue)
+    }
+
+    /// Everything that is held goes back to its queue, for as long as the component does not run.
+    pub fn release(&mut self) -> Vec<Consumed> {
+        self.release_where(|_| true)
+    }
+
+    fn release_where(&mut self, which: impl Fn(&Held) -> bool) -> Vec<Consumed> {
+        let gone: Vec<_> = self.held.iter().filter(|(_, held)| which(held)).map(|(key, _)| *key).collect();
+        let held = gone.iter().filter_map(|key| self.held.remove(key));
+        held.filter(|held| held.wait != Wait::InHand).map(|held| held.row).collect()
+    }
+
+    pub fn appetite(&self, queue: QueueNumber) -> Appetite {
+        let Some(inbox) = self.inboxes.get(&queue) else { return Appetite::Nothing };
+        let most = if inbox.policy.relaxed { DELIVERIES_ASIDE } else { 1 };
+        if self.is_blocked() || self.of(queue).take(most).count() >= most {
+            return Appetite::Nothing;
+        }
+        if inbox.careful { Appetite::One } else { Appetite::Many }
+    }
+
+    /// There is something to be given up and no room for it: nothing is handled until there is.
+    pub fn is_blocked(&self) -> bool {
+        self.held.values().any(|held| held.wait == Wait::Grave)
+    }
+
+    /// When to ask for [`Deliveries::due`] again.
+    pub fn wake_at(&self) -> Option<Duration> {
+        if self.is_blocked() {
+            return None;
+        }
+        let times = self.held.values().filter_map(|held| match held.wait {
+            Wait::Until(at) => Some(at),
+            Wait::InHand | Wait::Room { .. } | Wait::Grave => None,
+        });
+        times.min()
+    }
+
+    /// Takes one that is held and whose time has come, for [`Deliveries::begin`]. To be asked before anything is taken
+    /// out of a queue.
+    pub fn due(&mut self, now: Duration) -> Option<Consumed> {
+        if self.is_blocked() {
+            return None;
+        }
+        let held = self.held.values_mut().find(|held| matches!(held.wait, Wait::Until(at) if at <= now))?;
+        held.wait = Wait::InHand;
+        Some(held.row.clone())
+    }
+
+    /// What to do with a row that was taken.
+    pub fn begin(&mut self, mut row: Consumed) -> Next {
+        let key = (row.queue, row.sequence);
+        let inbox = self.inboxes.get(&row.queue);
+        let attempts = inbox.map_or(u32::MAX, |inbox| inbox.policy.attempts);
+        let careful = inbox.is_some_and(|inbox| inbox.careful);
+        let held = self.held.get_mut(&key);
+        if let Some(cause) = held.as_ref().and_then(|held| held.death.clone()) {
+            return Next::Bury(cause.of(row));
+        }
+        if row.failed >= attempts {
+            let reason =
+                "its last attempt ended with the gateway, or under a configuration that allowed more".to_owned();
+            let cause = Cause { reason, attempts: row.failed, backtrace: String::new() };
+            return Next::Bury(cause.of(row));
+        }
+        let attempt = row.failed.saturating_add(1);
+        let alone = careful || held.as_ref().is_some_and(|held| held.uncounted >= 2);
+        if !careful {
+            return Next::Handle { row, attempt, first: None, alone };
+        }
+        row.failed = attempt;
+        let held = self.held.entry(key).or_insert_with(|| Held::new(row.clone()));
+        held.row.failed = attempt;
+        held.counted = true;
+        held.wait = Wait::InHand;
+        let first = Some(Attempt { queue: row.queue, sequence: row.sequence, failed: attempt });
+        Next::Handle { row, attempt, first, alone }
+    }
+
+    /// It returned well, and all of that is on disk.
+    pub fn handled(&mut self, row: &Consumed) {
+        if let Some(inbox) = self.inboxes.get_mut(&row.queue) {
+            inbox.careful = false;
+        }
+        self.buried(row);
+    }
+
+    /// It is a dead letter, and that is on disk.
+    pub fn buried(&mut self, row: &Consumed) {
+        if !self.held.is_empty() {
+            self.held.remove(&(row.queue, row.sequence));
+        }
+    }
+
+    /// It ended otherwise.
+    pub fn failed(&mut self, now: Duration, row: Consumed, ending: Ending) -> Verdict {
+        let attempts = self.inboxes.get(&row.queue).map_or(u32::MAX, |inbox| inbox.policy.attempts);
+        let (reason, backtrace, last) = match ending {
+            Ending::Failed { reason, backtrace } => (reason, backtrace, false),
+            Ending::Rejected { reason } => (reason, String::new(), true),
+            Ending::NoRoom(target) => return self.again(row, |_| Wait::Room { target, since: now }),
+            Ending::Interrupted | Ending::Refused(Refusal::Stale { .. } | Refusal::Closed) => {
+                return self.again(row, |_| Wait::Until(now));
+            }
+            Ending::Refused(Refusal::NoSpace) => {
+                return self.again(row, |held| Wait::Until(now.saturating_add(backoff(held.uncounted))));
+            }
+            Ending::Refused(refusal) => (refusal.to_string(), String::new(), false),
+        };
+        let held = self.hold(row);
+        let known = held.counted;
+        if !known {
+            held.row.failed = held.row.failed.saturating_add(1);
+        }
+        held.counted = false;
+        held.uncounted = 0;
+        let failed = held.row.failed;
+        held.wait = Wait::Until(now.saturating_add(backoff(failed)));
+        if last || failed >= attempts {
+            held.wait = Wait::InHand;
+            let cause = Cause { reason, attempts: failed, backtrace };
+            held.death = Some(cause.clone());
+            return Verdict::Bury(cause.of(held.row.clone()));
+        }
+        let attempt = Attempt { queue: held.row.queue, sequence: held.row.sequence, failed };
+        Verdict::Again((!known).then_some(attempt))
+    }
+
+    /// It comes again, and this was no attempt.
+    fn again(&mut self, row: Consumed, wait: impl FnOnce(&Held) -> Wait) -> Verdict {
+        let held = self.hold(row);
+        held.uncounted = held.uncounted.saturating_add(1);
+        held.wait = wait(held);
+        if !held.counted {
+            return Verdict::Again(None);
+        }
+        held.counted = false;
+        held.row.failed = held.row.failed.saturating_sub(1);
+        let (queue, sequence, failed) = (held.row.queue, held.row.sequence, held.row.failed);
+        Verdict::Again(Some(Attempt { queue, sequence, failed }))
+    }
+
+    /// There was no room for a dead letter, or its unit was refused. Returns what is to be committed, so that it is
+    /// not handled again after a restart.
+    pub fn unburied(&mut self, death: Death) -> Attempt {
+        let Death { row, reason, attempts, backtrace } = death;
+        let most = self.inboxes.get(&row.queue).map_or(attempts, |inbox| inbox.policy.attempts);
+        let held = self.hold(row);
+        held.row.failed = attempts.max(most);
+        held.counted = false;
+        held.death = Some(Cause { reason, attempts, backtrace });
+        held.wait = Wait::Grave;
+        Attempt { queue: held.row.queue, sequence: held.row.sequence, failed: held.row.failed }
+    }
+
+    /// It was taken and not handled, or all that came of it was undone because of one before it; `row` is as it was
+    /// taken. Returns what goes back to its queue; the rest is held here.
+    pub fn undone(&mut self, row: Consumed) -> Option<Consumed> {
+        let Some(held) = self.held.get_mut(&(row.queue, row.sequence)) else { return Some(row) };
+        if held.row.failed > row.failed {
+            held.row = row;
+            held.death = None;
+        }
+        held.wait = Wait::Until(Duration::ZERO);
+        None
+    }
+
+    /// A queue has room again.
+    pub fn room_in(&mut self, target: QueueNumber) {
+        for held in self.held.values_mut() {
+            if matches!(held.wait, Wait::Room { target: waits, .. } if waits == target) {
+                held.wait = Wait::Until(Duration::ZERO);
+            }
+        }
+    }
+
+    /// There is room among the dead letters again.
+    pub fn room_for_dead(&mut self) {
+        for held in self.held.values_mut().filter(|held| held.wait == Wait::Grave) {
+            held.wait = Wait::Until(Duration::ZERO);
+        }
+    }
+
+    pub fn parked(&self) -> impl Iterator<Item = Parked> + '_ {
+        self.held.values().filter_map(|held| match held.wait {
+            Wait::Room { target, since } => {
+                Some(Parked { queue: held.row.queue, target, since, message_since: held.row.envelope.since })
+            }
+            Wait::InHand | Wait::Until(_) | Wait::Grave => None,
+        })
+    }
+
+    /// What is parked in a queue is given up: it waits in a circle of full queues. It is due now.
+    pub fn condemn(&mut self, queue: QueueNumber, reason: &str) {
+        for held in self.held.values_mut() {
+            if held.row.queue == queue && matches!(held.wait, Wait::Room { .. }) {
+                let (reason, attempts) = (reason.to_owned(), held.row.failed);
+                held.death = Some(Cause { reason, attempts, backtrace: String::new() });
+                held.wait = Wait::Until(Duration::ZERO);
+            }
+        }
+    }
+
+    fn hold(&mut self, row: Consumed) -> &mut Held {
+        self.held.entry((row.queue, row.sequence)).or_insert_with(|| Held::new(row))
+    }
+
+    fn of(&self, queue: QueueNumber) -> impl Iterator<Item = &Held> {
+        self.held.range((queue, 0)..=(queue, u64::MAX)).map(|(_, held)| held)
+    }
+}
+
+impl Held {
+    fn new(row: Consumed) -> Held {
+        Held { row, wait: Wait::InHand, counted: false, uncounted: 0, death: None }
+    }
+}
+
+impl Cause {
+    fn of(self, row: Consumed) -> Death {
+        Death { row, reason: self.reason, attempts: self.attempts, backtrace: self.backtrace }
+    }
+}
+
+/// The wait after so many times in a row.
+fn backoff(times: u32) -> Duration {
+    let factor = 1_u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX);
+    DELIVERY_BACKOFF.saturating_mul(factor).min(DELIVERY_BACKOFF_MAX)
+}
+
+#[cfg(test)]
+mod tests;
