@@ -13,6 +13,7 @@ pub mod grant;
 pub mod handling;
 pub mod ledger;
 pub mod limits;
+pub mod link;
 pub mod message;
 pub mod queue;
 pub mod rate;

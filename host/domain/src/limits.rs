@@ -149,3 +149,71 @@ pub const CONTROL_CONNECTIONS: usize = 32;
 pub const CONTROL_BACKLOG: usize = 1024;
 /// Connections at the metrics port at once.
 pub const METRICS_CONNECTIONS: usize = 8;
+
+/// Cloud connections, and uplink or downlink rules, in one configuration. More are refused by `check`.
+pub const CLOUDS: usize = 8;
+pub const LINK_RULES: usize = 64;
+/// Time without a word after which the link asks the broker for one. Also the range that MQTT and most brokers allow.
+pub const KEEP_ALIVE: Range<Duration> =
+    range(Duration::from_secs(60), Duration::from_secs(1), Duration::from_secs(3600));
+/// Added to 1.5 times the keep-alive: without a word for so long a connection is given up. Never more than the keep-alive.
+pub const LINK_STALL_MARGIN: Duration = Duration::from_secs(5);
+/// Time without an acknowledgement, while one is owed and the broker answers otherwise, after which a connection is
+/// given up.
+pub const LINK_ACK_WAIT: Duration = Duration::from_secs(120);
+/// Name, address, proxy, TLS and the broker's greeting of one attempt. Past it the attempt has failed.
+pub const LINK_CONNECT_WAIT: Duration = Duration::from_secs(15);
+/// Wait before the link is tried again; doubled each time, up to the maximum, and chosen at random below it.
+pub const LINK_BACKOFF: Range<Duration> =
+    range(Duration::from_secs(1), Duration::from_millis(10), Duration::from_secs(3600));
+pub const LINK_BACKOFF_MAX: Range<Duration> =
+    range(Duration::from_secs(60), Duration::from_millis(10), Duration::from_secs(24 * 3600));
+/// A connection that stood for so many first waits makes the next failure the first again.
+pub const LINK_STEADY_FACTOR: u32 = 10;
+/// Unacknowledged messages towards the cloud, and their bytes (one message may be larger). The rest waits in its queue.
+pub const LINK_WINDOW: usize = 64;
+pub const LINK_WINDOW_BYTES: usize = MIB as usize;
+/// Messages and bytes of one rule that are read ahead of the window. The rest waits in its queue.
+pub const LINK_AHEAD: usize = 64;
+pub const LINK_AHEAD_BYTES: usize = 256 * KIB as usize;
+/// Messages of one rule that the broker has and the store still keeps. Past it the rule sends no more.
+pub const LINK_UNSETTLED: usize = 1024;
+/// Messages from the cloud that are not committed yet. Past it the link reads no more.
+pub const LINK_INBOUND: usize = 100;
+/// Connections in a row that end without an acknowledgement for a rule, after which messages go one at a time.
+pub const LINK_SOLO_AFTER: u32 = 3;
+/// Connections in a row that end while one and the same message is alone on its way, after which it is given up.
+pub const LINK_GIVE_UP_AFTER: u32 = 3;
+/// Time in which a link that is to end or to show a new certificate waits for what it is owed.
+pub const LINK_LEAVE_WAIT: Duration = Duration::from_secs(5);
+/// How often the files of certificate, key and authorities are looked at while the link stands.
+pub const LINK_FILES_EVERY: Duration = Duration::from_secs(30);
+/// Of 21 messages, while all wait: those of high, normal and low priority.
+pub const LINK_WEIGHTS: [u64; 3] = [16, 4, 1];
+/// Messages or bytes a second that an operator may limit a link to.
+pub const LINK_RATE: Range<u64> = range(0, 1, 1_000_000_000);
+/// A packet from the cloud, beyond which it is skipped, counted and acknowledged. Larger than any message.
+pub const LINK_PACKET_BYTES: usize = 512 * KIB as usize;
+/// A proxy's answer, a certificate, key or password file. Larger is refused.
+pub const PROXY_ANSWER_BYTES: usize = 8 * KIB as usize;
+pub const LINK_FILE_BYTES: u64 = MIB;
+
+/// What AWS IoT Core publishes as its limits, for the profile `aws-iot-core`: bytes of a payload, slashes and bytes of a
+/// topic, unacknowledged messages, messages and bytes a second, subscriptions of a connection, filters of one
+/// SUBSCRIBE, the range of the keep-alive, time between two attempts, bytes of a client id.
+pub const AWS_PAYLOAD_BYTES: usize = 128 * KIB as usize;
+pub const AWS_TOPIC_SLASHES: usize = 7;
+pub const AWS_TOPIC_BYTES: usize = 256;
+pub const AWS_UNACKNOWLEDGED: usize = 100;
+pub const AWS_MESSAGES_PER_SECOND: u64 = 100;
+pub const AWS_BYTES_PER_SECOND: u64 = 512 * KIB;
+pub const AWS_SUBSCRIPTIONS: usize = 50;
+pub const AWS_FILTERS_PER_SUBSCRIBE: usize = 8;
+pub const AWS_KEEP_ALIVE: Range<Duration> =
+    range(Duration::from_secs(60), Duration::from_secs(30), Duration::from_secs(1200));
+pub const AWS_CONNECT_EVERY: Duration = Duration::from_secs(1);
+pub const AWS_CLIENT_ID_BYTES: usize = 128;
+/// The same of a broker that publishes none: what MQTT allows, and what our own topics do.
+pub const MQTT_PAYLOAD_BYTES: usize = 256 * MIB as usize - 64 * KIB as usize;
+pub const MQTT_CLIENT_ID_BYTES: usize = 65_535;
+pub const MQTT_FILTERS_PER_SUBSCRIBE: usize = 64;

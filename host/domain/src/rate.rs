@@ -31,6 +31,18 @@ impl TokenBucket {
         self.full_at = from.saturating_add(self.interval);
         true
     }
+
+    /// From when on something may be charged.
+    pub fn ready_at(&self) -> Duration {
+        self.full_at.saturating_sub(self.tolerance)
+    }
+
+    /// Takes `amount` tokens at once, also more than there are: what is missing has to fill again before the next.
+    /// So one message larger than the burst passes, and the rate holds all the same.
+    pub fn charge(&mut self, now: Duration, amount: u64) {
+        let amount = u32::try_from(amount).unwrap_or(u32::MAX);
+        self.full_at = self.full_at.max(now).saturating_add(self.interval.saturating_mul(amount));
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +61,18 @@ mod tests {
         check(&[0, 0, 0, 0], &[true, true, true, false]);
         check(&[0, 0, 0, 99, 100, 100], &[true, true, true, false, true, false]);
         check(&[0, 0, 0, 10_000, 10_000, 10_000, 10_000], &[true, true, true, true, true, true, false]);
+    }
+
+    /// What is too much at once is paid for before the next.
+    #[test]
+    fn a_charge_beyond_the_burst_delays_what_comes_after_it() {
+        let mut bucket = TokenBucket::new(1_000, 100);
+        let at = Duration::from_millis;
+        assert_eq!(bucket.ready_at(), Duration::ZERO);
+        bucket.charge(at(0), 1_000);
+        assert_eq!(bucket.ready_at(), at(901));
+        bucket.charge(at(2_000), 100);
+        assert_eq!(bucket.ready_at(), at(2_001));
     }
 
     #[test]
