@@ -15,6 +15,7 @@ fn message(payload: &[u8]) -> Envelope {
         hops: 1,
         trail: None,
         received: WallTime { unix_ms: 1_795_252_800_123, trusted: true },
+        since: std::time::Duration::ZERO,
         expires: None,
     }
 }
