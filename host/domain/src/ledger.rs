@@ -56,6 +56,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Undo {
     queues: Vec<QueueNumber>,
+    created: Vec<QueueNumber>,
     buckets: Vec<(BucketId, Option<u64>)>,
     retained: Usage,
     not_retained: u64,
@@ -96,7 +97,8 @@ impl Ledger {
     /// Writes what is counted of the queues that the batch has touched.
     pub fn finish(&mut self, records: &mut dyn Records) {
         for number in &self.undo.queues {
-            if let Some(queue) = self.queues.get(number) {
+            let written = |queue: &&Queue| queue.is_changed() || self.undo.created.contains(number);
+            if let Some(queue) = self.queues.get(number).filter(written) {
                 records.put_queue(*number, &queue.record);
             }
         }
@@ -109,6 +111,7 @@ impl Ledger {
                 queue.keep();
             }
         }
+        self.undo.created.clear();
         self.undo.buckets.clear();
     }
 
@@ -118,6 +121,11 @@ impl Ledger {
         for number in &touched {
             if let Some(queue) = self.queues.get_mut(number) {
                 queue.undo();
+            }
+        }
+        for number in self.undo.created.drain(..) {
+            if let Some(queue) = self.queues.remove(&number) {
+                self.numbers.remove(&queue.record.id);
             }
         }
         for (id, before) in self.undo.buckets.drain(..).rev() {

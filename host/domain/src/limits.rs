@@ -98,6 +98,11 @@ pub const QUEUE_BYTES: Range<u64> = range(8 * MIB, KIB, 1024 * MIB);
 pub const ROW_BYTES: u64 = 64;
 /// Durable queues that one store has ever had. More are refused.
 pub const QUEUES: usize = 4096;
+/// How often the gateway's uptime is kept: what a power cut takes from it at most.
+pub const UPTIME_EVERY: Duration = Duration::from_secs(60);
+/// How often queues are looked at for messages that are too old, and how many are dropped at once.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
+pub const SWEEP_ROWS: usize = 256;
 /// Retained messages, and their bytes. A message past either is delivered and not retained.
 pub const RETAINED: u64 = 10_000;
 pub const RETAINED_BYTES: u64 = 16 * MIB;

@@ -10,9 +10,14 @@
 mod batch;
 mod digests;
 pub mod engine;
+mod format;
 mod seal;
+mod store;
+mod writer;
 
 pub use batch::{Batch, Change};
 pub use digests::{Damage, DigestFile, DigestFileError};
 pub use engine::sqlite::Sqlite;
 pub use engine::{CommitError, Engine, EngineError};
+pub use store::{Opened, Store, StoredRow, rows};
+pub use writer::{Outcome, Readers, Turn, Unknown};

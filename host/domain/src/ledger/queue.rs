@@ -44,6 +44,10 @@ impl Queue {
         first
     }
 
+    pub fn is_changed(&self) -> bool {
+        self.before.as_deref().is_some_and(|before| *before != self.record)
+    }
+
     pub fn keep(&mut self) {
         self.before = None;
     }

@@ -50,6 +50,7 @@ impl Ledger {
             QueueRecord { id: id.clone(), head: 1, next: 1, messages: 0, bytes: 0, dropped: 0, expired: 0, left: None };
         self.queues.insert(number, Queue::new(number, record, None));
         self.numbers.insert(id.clone(), number);
+        self.undo.created.push(number);
         Ok(number)
     }
 

@@ -4,6 +4,7 @@
 //! the store, but each is judged by itself: what makes one impossible does not touch the others.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::records::Broken;
 use crate::message::{Envelope, WallTime};
-use crate::queue::{QueueId, QueueNumber};
+use crate::queue::{NoSuchName, QueueId, QueueNumber};
 use crate::routing::{ReaderId, Readers};
 
 /// A message and who gets it.
@@ -85,6 +86,18 @@ impl fmt::Display for BucketId {
         match self {
             BucketId::Own { component, name } => write!(f, "own/{component}/{name}"),
             BucketId::Shared(name) => write!(f, "shared/{name}"),
+        }
+    }
+}
+
+impl FromStr for BucketId {
+    type Err = NoSuchName;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchName> {
+        match text.split('/').collect::<Vec<_>>().as_slice() {
+            ["own", component, name] => Ok(BucketId::Own { component: (*component).into(), name: (*name).into() }),
+            ["shared", name] => Ok(BucketId::Shared((*name).into())),
+            _ => Err(NoSuchName),
         }
     }
 }

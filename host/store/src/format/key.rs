@@ -13,7 +13,6 @@ pub const RETAINED: u8 = b'm';
 pub const BUCKETS: u8 = b'b';
 pub const VALUES: u8 = b'v';
 pub const TIMERS: u8 = b's';
-pub const DIGESTS: u8 = b'd';
 
 /// Room for every key that has no text in it.
 pub type Short = [u8; 13];
@@ -21,6 +20,13 @@ pub type Short = [u8; 13];
 pub fn queue(queue: QueueNumber) -> [u8; 5] {
     let mut key = [QUEUES; 5];
     key[1..].copy_from_slice(&queue.0.to_be_bytes());
+    key
+}
+
+/// What the keys of all rows of a queue begin with.
+pub fn queue_rows(queue: QueueNumber) -> [u8; 5] {
+    let mut key = self::queue(queue);
+    key[0] = ROWS;
     key
 }
 
@@ -91,19 +97,18 @@ pub fn timer(component: &str, name: &str) -> Vec<u8> {
     key
 }
 
-pub fn digest(name: &str) -> Vec<u8> {
-    text(DIGESTS, name)
-}
-
 fn text(kind: u8, text: &str) -> Vec<u8> {
     [&[kind], text.as_bytes()].concat()
 }
 
-/// The key behind every key with this prefix. The last byte of a prefix is never the highest.
+/// The key behind every key with this prefix.
 pub fn end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last = last.saturating_add(1);
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            break;
+        }
     }
     end
 }

@@ -1,0 +1,255 @@
+//! The store as the gateway uses it: submit units, look at rows, take a turn at the ledger.
+//!
+//! Reading goes past the writer and sees what is committed. Everything that changes anything goes through the writer,
+//! and whoever waits for it may do so as a thread or be called back.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use edgewit_domain::ledger::{Broken, BucketId, DeathNote, Ledger, Opening, QueueRecord, Refusal, SavedTimer, Unit};
+use edgewit_domain::message::{Envelope, WallTime};
+use edgewit_domain::queue::QueueNumber;
+
+use crate::engine::Engine;
+use crate::format::bytes::Reader;
+use crate::format::{envelope, key, record};
+use crate::writer::rows::{MALFORMED, broken};
+use crate::writer::{Outcome, Pending, Readers, Request, Submission, Turn, Unknown, Writer};
+
+/// A store that was opened and is not written to yet.
+pub struct Opened {
+    engine: Arc<dyn Engine>,
+    opening: Opening,
+    /// The gateway's uptime when it was last kept, and the wall clock then.
+    pub uptime: Option<(Duration, WallTime)>,
+}
+
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    pending: Arc<Pending>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A row of a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRow {
+    pub sequence: u64,
+    pub envelope: Envelope,
+    /// Failed attempts.
+    pub failed: u32,
+    /// In a dead-letter queue.
+    pub note: Option<DeathNote>,
+}
+
+impl Opened {
+    /// Reads what has to be known of the store before it is used. Costs as many reads as there are queues, buckets and
+    /// retained messages, however much waits in the queues.
+    pub fn new(engine: Arc<dyn Engine>) -> Result<Opened, Broken> {
+        let mut opening = Opening::default();
+        each(&*engine, &[key::QUEUES], |key, row| {
+            opening.queues.push((key::queue_of(key)?, record::read_queue(row)?));
+            Some(())
+        })?;
+        each(&*engine, &[key::BUCKETS], |key, row| {
+            let bucket = std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()?;
+            opening.buckets.push((bucket, record::read_number(row)?));
+            Some(())
+        })?;
+        each(&*engine, &[key::RETAINED], |_, row| {
+            opening.retained.messages += 1;
+            opening.retained.bytes += envelope::read_head(0, row)?.bytes;
+            Some(())
+        })?;
+        let uptime = engine.get(key::UPTIME).map_err(|error| broken(&error))?;
+        let uptime = uptime.and_then(|row| record::read_uptime(&row));
+        Ok(Opened { engine, opening, uptime })
+    }
+
+    /// Starts the writer. `quota` is what the rows may take together; the rows of a queue that lost its reader are kept
+    /// for `keep`.
+    pub fn start<R: Readers + 'static>(
+        self,
+        readers: R,
+        (quota, keep): (u64, Duration),
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
+    ) -> io::Result<Store> {
+        let pending = Arc::new(Pending::default());
+        let ledger = Ledger::new(self.opening, quota);
+        let thread = Writer::spawn(self.engine.clone(), ledger, readers, keep, pending.clone(), spawn)?;
+        Ok(Store { engine: self.engine, pending, thread: Mutex::new(Some(thread)) })
+    }
+}
+
+impl Store {
+    /// Commits units one after another, with whatever else waits, and says what became of them.
+    pub fn submit(&self, units: Vec<Unit>, done: impl FnOnce(Outcome) + Send + 'static) {
+        let submission = Submission { units, done: Box::new(done) };
+        if let Err(Request::Units(submission)) = self.pending.push(Request::Units(submission)) {
+            (submission.done)(Outcome { committed: 0, refusal: Some(Refusal::Closed) });
+        }
+    }
+
+    /// As [`Store::submit`], and waits.
+    pub fn commit(&self, units: Vec<Unit>) -> Result<Outcome, Unknown> {
+        let (sender, receiver) = sync_channel(1);
+        self.submit(units, move |outcome| {
+            // Who does not wait any more does not want to know.
+            let _ = sender.send(outcome);
+        });
+        receiver.recv().map_err(|_| Unknown)
+    }
+
+    /// Does something between two batches, and says how it ended once its changes are on disk.
+    pub fn turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, Refusal> + Send + 'static,
+        done: impl FnOnce(Result<T, Refusal>) + Send + 'static,
+    ) {
+        let done = Arc::new(Mutex::new(Some(done)));
+        let answer = done.clone();
+        let tell = move |result| {
+            let done = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(done) = done {
+                done(result);
+            }
+        };
+        let request = Request::Turn(Box::new(move |turn| match work(turn) {
+            Ok(value) => (Ok(()), Box::new(move |committed: Result<(), Refusal>| tell(committed.map(|()| value)))),
+            Err(refusal) => (Err(refusal.clone()), Box::new(move |_| tell(Err(refusal)))),
+        }));
+        if self.pending.push(request).is_err() {
+            let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(done) = done {
+                done(Err(Refusal::Closed));
+            }
+        }
+    }
+
+    /// As [`Store::turn`], and waits.
+    pub fn wait_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (sender, receiver) = sync_channel(1);
+        self.turn(work, move |result| {
+            let _ = sender.send(result);
+        });
+        receiver.recv().unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// Does what waits, and ends the writer.
+    pub fn close(&self) {
+        self.pending.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic there was told when it happened.
+            let _ = thread.join();
+        }
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    pub fn value(&self, bucket: &BucketId, key: &str) -> Result<Option<Vec<u8>>, Broken> {
+        self.engine.get(&key::value(bucket, key)).map_err(|error| broken(&error))
+    }
+
+    /// Keys of a bucket, in order, behind `after`, at most `count`.
+    pub fn keys(&self, bucket: &BucketId, after: Option<&str>, count: usize) -> Result<Vec<String>, Broken> {
+        let prefix = key::values(bucket);
+        let mut from = prefix.clone();
+        if let Some(after) = after {
+            from.extend_from_slice(after.as_bytes());
+            from.push(0);
+        }
+        let mut keys = Vec::new();
+        range(&*self.engine, &from, &key::end(&prefix), |key, _| {
+            keys.push(std::str::from_utf8(key.get(prefix.len()..)?).ok()?.to_owned());
+            Some(if keys.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(keys)
+    }
+
+    /// The one-shot timers of a component.
+    pub fn timers(&self, component: &str) -> Result<Vec<(String, SavedTimer)>, Broken> {
+        let prefix = key::timers(component);
+        let mut timers = Vec::new();
+        each(&*self.engine, &prefix, |key, row| {
+            let name = std::str::from_utf8(key.get(prefix.len()..)?).ok()?;
+            timers.push((name.to_owned(), record::read_timer(row)?));
+            Some(())
+        })?;
+        Ok(timers)
+    }
+
+    /// Every retained message.
+    pub fn retained(&self, mut visit: impl FnMut(Envelope)) -> Result<(), Broken> {
+        each(&*self.engine, &[key::RETAINED], |_, row| {
+            visit(envelope::read(&mut Reader(row))?);
+            Some(())
+        })
+    }
+}
+
+/// Rows of a queue from a sequence number on, at most `count`.
+pub fn rows(engine: &dyn Engine, queue: QueueNumber, from: u64, count: usize) -> Result<Vec<StoredRow>, Broken> {
+    let dead = |record: &QueueRecord| matches!(record.id, edgewit_domain::queue::QueueId::Dead(_));
+    let record = engine.get(&key::queue(queue)).map_err(|error| broken(&error))?;
+    let dead = record.and_then(|row| record::read_queue(&row)).is_some_and(|record| dead(&record));
+    let mut rows: Vec<StoredRow> = Vec::new();
+    if count == 0 {
+        return Ok(rows);
+    }
+    range(engine, &key::row(queue, from), &key::end(&key::queue_rows(queue)), |key, row| {
+        let mut reader = Reader(row);
+        let sequence = key::sequence(key::ROWS, queue, key)?;
+        let envelope = envelope::read(&mut reader)?;
+        let note = if dead { Some(envelope::read_note(&mut reader)?) } else { None };
+        rows.push(StoredRow { sequence, envelope, failed: 0, note });
+        Some(if rows.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    let last = rows.last().map_or(from, |row| row.sequence);
+    range(engine, &key::attempts(queue, from), &key::attempts(queue, last.saturating_add(1)), |key, row| {
+        let sequence = key::sequence(key::ATTEMPTS, queue, key)?;
+        let failed = u32::try_from(record::read_number(row)?).ok()?;
+        if let Ok(place) = rows.binary_search_by_key(&sequence, |row| row.sequence)
+            && let Some(row) = rows.get_mut(place)
+        {
+            row.failed = failed;
+        }
+        Some(ControlFlow::Continue(()))
+    })?;
+    Ok(rows)
+}
+
+/// Every row whose key begins so.
+fn each(engine: &dyn Engine, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Option<()>) -> Result<(), Broken> {
+    range(engine, prefix, &key::end(prefix), |key, row| visit(key, row).map(ControlFlow::Continue))
+}
+
+/// Rows between two keys, until `visit` breaks. What it can make no sense of is damaged.
+fn range(
+    engine: &dyn Engine,
+    from: &[u8],
+    to: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Option<ControlFlow<()>>,
+) -> Result<(), Broken> {
+    let mut malformed = None;
+    let scanned = engine.scan(from, to, &mut |key, row| {
+        visit(key, row).unwrap_or_else(|| {
+            let reason = format!("the row with the key {}: {MALFORMED}", key.escape_ascii());
+            malformed = Some(Broken { queue: key::queue_of(key), reason });
+            ControlFlow::Break(())
+        })
+    });
+    scanned.map_err(|error| broken(&error))?;
+    malformed.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! The one writer: takes units from every thread, commits those that wait together, and delivers what it has committed.
+//!
+//! **Nothing is delivered or answered before it is on disk, and everything is delivered in the order in which it was
+//! committed**: both because it happens here, on one thread, after the commit. While one batch is being synced the next
+//! one gathers, so that concurrent commits share a sync and a lone one does not wait for company.
+//!
+//! A disk without room refuses what adds and still takes what frees. A commit whose outcome is not known ends the
+//! gateway: whoever waits for it is told neither yes nor no.
+
+mod batching;
+mod pending;
+pub(crate) mod rows;
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use edgewit_domain::ledger::{Broken, Ledger, Records, Refusal, Sequences, Swept, Unit, Windows};
+use edgewit_domain::limits::{SWEEP_EVERY, SWEEP_ROWS, UPTIME_EVERY};
+use edgewit_domain::message::WallTime;
+use edgewit_domain::queue::QueueNumber;
+
+use crate::batch::Batch;
+use crate::engine::{CommitError, Engine};
+use crate::format::{key, record};
+use crate::writer::rows::Rows;
+
+pub(crate) use pending::{Pending, Request, Submission};
+
+/// Who gets what was committed. Called by the writer's thread only, and never to wait.
+pub trait Readers: Send {
+    /// As [`Windows::retract`].
+    fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool;
+
+    /// What was retracted from this queue since the last commit is there after all: its window is to be read anew.
+    fn restore(&mut self, queue: QueueNumber);
+
+    /// A unit is on disk, and so are its rows; a row whose sequence number is zero was dropped again already.
+    fn committed(&mut self, unit: Unit, sequences: Sequences);
+
+    /// Rows went without being handled: the bytes of each.
+    fn freed(&mut self, rows: &[(QueueNumber, u64)]);
+
+    /// A row of this queue cannot be read: nobody gets anything from it any more.
+    fn damaged(&mut self, queue: QueueNumber, reason: &str);
+
+    /// Running time and wall clock.
+    fn now(&self) -> (Duration, WallTime);
+
+    /// The disk failed in the middle of a commit. Does not return before the process ends, but in a test.
+    fn unknown(&mut self, reason: &str);
+}
+
+/// What became of units that were committed one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// So many of them are on disk; nothing of the others happened.
+    pub committed: usize,
+    /// Why the next one is not.
+    pub refusal: Option<Refusal>,
+}
+
+/// Nobody knows whether it was committed: the gateway is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the disk failed, and the gateway is ending")]
+pub struct Unknown;
+
+/// A look at the ledger, and changes to it, between two batches.
+pub struct Turn<'a> {
+    pub ledger: &'a mut Ledger,
+    pub records: &'a mut dyn Records,
+    pub windows: &'a mut dyn Windows,
+    pub engine: &'a dyn Engine,
+    pub now: Duration,
+}
+
+pub(crate) struct Writer<R> {
+    engine: Arc<dyn Engine>,
+    ledger: Ledger,
+    readers: R,
+    batch: Batch,
+    /// How long the rows of a queue without a reader are kept.
+    keep: Duration,
+    uptime_at: Duration,
+    sweep_at: Duration,
+    /// The outcome of a commit is not known: nothing is answered any more.
+    stopped: bool,
+}
+
+/// Rows that this batch takes out of their readers' windows.
+struct Retracting<'a, R> {
+    readers: &'a mut R,
+    gone: &'a mut HashSet<(QueueNumber, u64)>,
+}
+
+impl<R: Readers> Windows for Retracting<'_, R> {
+    fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool {
+        let free = self.readers.retract(queue, sequence);
+        if free {
+            self.gone.insert((queue, sequence));
+        }
+        free
+    }
+}
+
+impl<R: Readers + 'static> Writer<R> {
+    pub fn spawn(
+        engine: Arc<dyn Engine>,
+        ledger: Ledger,
+        readers: R,
+        keep: Duration,
+        pending: Arc<Pending>,
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
+    ) -> io::Result<JoinHandle<()>> {
+        let (uptime_at, sweep_at) = (Duration::ZERO, Duration::ZERO);
+        let mut writer =
+            Writer { engine, ledger, readers, batch: Batch::new(), keep, uptime_at, sweep_at, stopped: false };
+        spawn(Box::new(move || writer.run(&pending)))
+    }
+
+    fn run(&mut self, pending: &Pending) {
+        let mut requests = Vec::new();
+        while pending.take(&mut requests, self.idle_for()) {
+            let mut group = Vec::new();
+            for request in requests.drain(..) {
+                match request {
+                    Request::Units(submission) => group.push(submission),
+                    Request::Turn(work) => {
+                        self.commit(std::mem::take(&mut group));
+                        self.turn(work);
+                    }
+                }
+            }
+            self.commit(group);
+            self.look_after();
+        }
+        self.uptime_at = Duration::ZERO;
+        self.look_after();
+    }
+
+    fn idle_for(&self) -> Duration {
+        let now = self.readers.now().0;
+        self.uptime_at.min(self.sweep_at).saturating_sub(now)
+    }
+
+    /// Keeps the uptime, and sweeps, when it is time.
+    fn look_after(&mut self) {
+        let (now, wall) = self.readers.now();
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP_EVERY;
+            self.sweep(now);
+        }
+        if now >= self.uptime_at {
+            self.uptime_at = now + UPTIME_EVERY;
+            self.batch.clear();
+            let mut row = Vec::new();
+            record::write_uptime(&mut row, now, wall);
+            self.batch.put(key::UPTIME, &row);
+            // What is refused now is kept the next time.
+            let _ = self.write();
+        }
+    }
+
+    fn sweep(&mut self, now: Duration) {
+        let keep = self.keep;
+        let swept = self.in_batch(|turn| {
+            turn.ledger.sweep(now, keep, SWEEP_ROWS, turn.records, turn.windows).map_err(Refusal::from)
+        });
+        match swept {
+            Ok(Swept { freed, more }) => {
+                self.readers.freed(&freed);
+                if more {
+                    self.sweep_at = now;
+                }
+            }
+            Err(refusal) => self.notice(&refusal),
+        }
+    }
+
+    fn turn(&mut self, work: pending::Work) {
+        let mut answer = None;
+        let outcome = self.in_batch(|turn| {
+            let (result, then) = work(turn);
+            answer = Some(then);
+            result
+        });
+        if !self.stopped
+            && let Some(answer) = answer
+        {
+            answer(outcome);
+        }
+    }
+
+    /// A batch of its own, for what is no unit.
+    fn in_batch<T>(&mut self, work: impl FnOnce(&mut Turn<'_>) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let now = self.readers.now().0;
+        let engine = self.engine.clone();
+        let mut gone = HashSet::new();
+        self.batch.clear();
+        self.ledger.begin();
+        let mut rows = Rows::new(&*engine, &mut self.batch);
+        let mut windows = Retracting { readers: &mut self.readers, gone: &mut gone };
+        let (records, windows) = (&mut rows, &mut windows);
+        let done = work(&mut Turn { ledger: &mut self.ledger, records, windows, engine: &*engine, now });
+        self.ledger.finish(records);
+        let done = done.and_then(|done| self.write().map(|()| done));
+        match &done {
+            Ok(_) => self.ledger.keep(),
+            Err(_) => self.undo(&gone),
+        }
+        done
+    }
+
+    fn undo(&mut self, gone: &HashSet<(QueueNumber, u64)>) {
+        self.ledger.undo();
+        let queues: BTreeSet<QueueNumber> = gone.iter().map(|(queue, _)| *queue).collect();
+        queues.into_iter().for_each(|queue| self.readers.restore(queue));
+    }
+
+    /// Writes the batch, if there is anything in it.
+    fn write(&mut self) -> Result<(), Refusal> {
+        if self.stopped {
+            return Err(Refusal::Closed);
+        }
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        match self.engine.commit(&self.batch) {
+            Ok(()) => Ok(()),
+            Err(CommitError::Refused(_)) => Err(Refusal::NoSpace),
+            Err(CommitError::Damaged { key, source }) => {
+                let reason = format!("damaged around the key {}: {source}", key.escape_ascii());
+                Err(Refusal::Broken(Broken { queue: key::queue_of(&key), reason }))
+            }
+            Err(CommitError::Unknown(source)) => {
+                self.stopped = true;
+                self.readers.unknown(&source.to_string());
+                Err(Refusal::Closed)
+            }
+        }
+    }
+
+    /// Takes a queue out of use whose rows cannot be read.
+    fn notice(&mut self, refusal: &Refusal) {
+        if let Refusal::Broken(Broken { queue: Some(queue), reason }) = refusal {
+            self.ledger.damage(*queue);
+            self.readers.damaged(*queue, reason);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One group of submissions as one batch.
+//!
+//! A unit that is refused leaves the others as they are. Where it turns out in the middle that a row cannot be read, or
+//! that the disk has no room, the batch is undone and made again without the units concerned; each time there are
+//! fewer of them, so it ends.
+
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+
+use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
+use edgewit_domain::queue::QueueNumber;
+
+use super::pending::Submission;
+use super::{Outcome, Readers, Retracting, Writer};
+use crate::writer::rows::Rows;
+
+/// The units of a group: which submission, which of its units.
+type Place = (usize, usize);
+
+/// What the batch made of a submission.
+#[derive(Default)]
+struct Made {
+    sequences: Vec<Sequences>,
+    refusal: Option<Refusal>,
+}
+
+impl<R: Readers + 'static> Writer<R> {
+    pub(super) fn commit(&mut self, group: Vec<Submission>) {
+        if group.is_empty() {
+            return;
+        }
+        let mut barred: BTreeMap<Place, Refusal> = BTreeMap::new();
+        let mut gone = HashSet::new();
+        let made = loop {
+            match self.try_commit(&group, &barred, &mut gone) {
+                Ok(made) => break made,
+                Err((at, refusal)) => {
+                    self.undo(&gone);
+                    gone.clear();
+                    if self.stopped {
+                        return;
+                    }
+                    self.notice(&refusal);
+                    bar(&mut barred, &group, at, &refusal);
+                }
+            }
+        };
+        self.ledger.keep();
+        for (submission, made) in group.into_iter().zip(made) {
+            let committed = made.sequences.len();
+            for (unit, sequences) in submission.units.into_iter().zip(made.sequences) {
+                let sequences = still_there(&unit, sequences, &gone);
+                self.readers.committed(unit, sequences);
+            }
+            (submission.done)(Outcome { committed, refusal: made.refusal });
+        }
+    }
+
+    /// Says at which unit it could not go on, if it was one.
+    fn try_commit(
+        &mut self,
+        group: &[Submission],
+        barred: &BTreeMap<Place, Refusal>,
+        gone: &mut HashSet<(QueueNumber, u64)>,
+    ) -> Result<Vec<Made>, (Option<Place>, Refusal)> {
+        self.batch.clear();
+        self.ledger.begin();
+        let engine = self.engine.clone();
+        let mut rows = Rows::new(&*engine, &mut self.batch);
+        let mut windows = Retracting { readers: &mut self.readers, gone };
+        let mut all = Vec::with_capacity(group.len());
+        for (number, submission) in group.iter().enumerate() {
+            let mut made = Made::default();
+            for (place, unit) in submission.units.iter().enumerate() {
+                let place = (number, place);
+                let applied = match barred.get(&place) {
+                    Some(refusal) => Err(refusal.clone()),
+                    None => match self.ledger.apply(unit, &mut rows, &mut windows) {
+                        Err(broken @ Refusal::Broken(_)) => return Err((Some(place), broken)),
+                        applied => applied,
+                    },
+                };
+                match applied {
+                    Ok(sequences) => made.sequences.push(sequences),
+                    Err(refusal) => {
+                        made.refusal = Some(refusal);
+                        break;
+                    }
+                }
+            }
+            all.push(made);
+        }
+        self.ledger.finish(&mut rows);
+        self.write().map_err(|refusal| (None, refusal))?;
+        Ok(all)
+    }
+}
+
+/// Keeps units out of the next try: the one that failed, or, where the whole batch did, those that add something, or
+/// at last all of them.
+fn bar(barred: &mut BTreeMap<Place, Refusal>, group: &[Submission], at: Option<Place>, refusal: &Refusal) {
+    if let Some(place) = at {
+        barred.insert(place, refusal.clone());
+        return;
+    }
+    let before = barred.len();
+    let places = || {
+        let units = |(number, submission): (usize, &Submission)| {
+            (0..submission.units.len()).map(move |place| (number, place)).collect::<Vec<_>>()
+        };
+        group.iter().enumerate().flat_map(units)
+    };
+    let unit = |(number, place): Place| group.get(number).and_then(|submission| submission.units.get(place));
+    let concerned = |unit: &Unit| match refusal {
+        Refusal::NoSpace => !unit.only_frees(),
+        Refusal::Broken(broken) => broken.queue.is_some_and(|queue| touches(unit, queue)),
+        _ => true,
+    };
+    for place in places().filter(|place| unit(*place).is_some_and(concerned)) {
+        if let Entry::Vacant(entry) = barred.entry(place) {
+            entry.insert(refusal.clone());
+        }
+    }
+    if barred.len() == before {
+        barred.extend(places().map(|place| (place, refusal.clone())));
+    }
+}
+
+fn touches(unit: &Unit, queue: QueueNumber) -> bool {
+    unit.consumed.as_ref().is_some_and(|consumed| consumed.queue == queue)
+        || unit.attempt.is_some_and(|attempt| attempt.queue == queue)
+        || unit.burial.as_ref().is_some_and(|burial| burial.queue == queue)
+        || unit.publishes.iter().flat_map(Planned::queues).any(|number| number == queue)
+}
+
+/// With zeros for the rows that a later unit of the same batch has dropped again.
+fn still_there(unit: &Unit, mut sequences: Sequences, gone: &HashSet<(QueueNumber, u64)>) -> Sequences {
+    if !gone.is_empty() {
+        let queues = unit.publishes.iter().flat_map(Planned::queues);
+        for (queue, sequence) in queues.zip(&mut sequences) {
+            if gone.contains(&(queue, *sequence)) {
+                *sequence = 0;
+            }
+        }
+    }
+    sequences
+}

@@ -1,0 +1,72 @@
+//! What waits for the writer.
+//!
+//! Nobody submits a second time before the first was answered, and so what waits here is bounded by who there is:
+//! components, connections and rules.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use edgewit_domain::ledger::{Refusal, Unit};
+
+use super::{Outcome, Turn};
+
+/// Tells what became of it.
+type Done = Box<dyn FnOnce(Outcome) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+pub(crate) type Work = Box<dyn FnOnce(&mut Turn<'_>) -> (Result<(), Refusal>, Answer) + Send>;
+
+/// Units to be committed one after another: when one is refused, those behind it are not tried.
+pub(crate) struct Submission {
+    pub units: Vec<Unit>,
+    pub done: Done,
+}
+
+pub(crate) enum Request {
+    Units(Submission),
+    Turn(Work),
+}
+
+#[derive(Default)]
+pub(crate) struct Pending {
+    inner: Mutex<Inner>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    requests: Vec<Request>,
+    closed: bool,
+}
+
+impl Pending {
+    /// Gives the request back where there is no writer any more.
+    pub fn push(&self, request: Request) -> Result<(), Request> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(request);
+        }
+        inner.requests.push(request);
+        drop(inner);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    /// Waits for requests, at most so long, and takes all there are. False when it is closed and empty.
+    pub fn take(&self, into: &mut Vec<Request>, time: Duration) -> bool {
+        let inner = self.lock();
+        let waits = |inner: &mut Inner| inner.requests.is_empty() && !inner.closed;
+        let (mut inner, _) = self.came.wait_timeout_while(inner, time, waits).unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut inner.requests, into);
+        !(inner.closed && into.is_empty())
+    }
+
+    /// Takes nothing more; what waits is still done.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.came.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
