@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use edgewit_domain::config::{FullRule, Profile};
+use edgewit_domain::config::{LiveFullRule, Profile};
 use edgewit_domain::control::{Command, Reply};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
@@ -20,7 +20,7 @@ const MESSAGES: usize = 50_000;
 const PAYLOAD: &[u8; 64] = &[b'x'; 64];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const ROOMY: Bounds = Bounds { messages: 1_000_000, bytes: 1 << 30, full: FullRule::DropOldest };
+pub const ROOMY: Bounds = Bounds { messages: 1_000_000, bytes: 1 << 30, full: LiveFullRule::DropOldest };
 
 pub fn run() -> Result<Vec<Figure>> {
     let wasm = fs::read(fixture("echo")).context("the echo fixture; run `cargo xtask guests`")?;

@@ -6,13 +6,18 @@
 //! type; how mistakes are collected and worded stands in `source` and `mistake`.
 
 mod changes;
+mod checks;
 mod component;
 mod grants;
 mod mistake;
 mod origin;
+mod queue;
 mod scalar;
 mod source;
+mod store;
+mod subscription;
 mod substitute;
+mod unserved;
 pub mod values;
 mod warnings;
 
@@ -25,13 +30,16 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 pub use changes::{Change, Changes};
-pub use component::{Component, ComponentLimits, FullRule, Recycle, Restart, Subscription};
-pub use grants::{DirGrant, GrantTable, HttpGrant};
+pub use component::{Component, ComponentLimits, Recycle, Restart};
+pub use grants::{DirGrant, GrantTable, HttpGrant, KvGrant};
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Wrong, quoted, wrong};
+pub use queue::{DeadFullRule, DeadLetter};
 use scalar::{file, integer, kind, loopback, path, text};
 pub(crate) use source::is_name;
 use source::{Lines, Table};
+pub use store::{Store, StoreEngine};
+pub use subscription::{Delivery, DurableQueue, LiveFullRule, Order, Subscription};
 use substitute::Names;
 
 use crate::limits;
@@ -47,6 +55,7 @@ pub struct Config {
     pub log: Log,
     pub metrics: Option<Metrics>,
     pub http: Http,
+    pub store: Store,
     pub components: BTreeMap<Arc<str>, Arc<Component>>,
 }
 
@@ -165,10 +174,13 @@ impl Config {
         let log = t.table("log", Log::read);
         let metrics = t.optional_table("metrics", Metrics::read).flatten();
         let http = t.table("http", |t| Http { ca: t.optional("ca", file) });
+        let store = t.table("store", Store::read);
         let components = t.named("component", limits::COMPONENTS, |t, name| {
             t.table(name, |t| Component::read(t, name)).map(Arc::new)
         });
-        Some(Config { gateway: gateway?, log, metrics, http, components })
+        checks::shared_buckets(t, &components);
+        checks::queues_in_store(t, &components, &store);
+        Some(Config { gateway: gateway?, log, metrics, http, store, components })
     }
 }
 

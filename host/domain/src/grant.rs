@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{DirGrant, GrantTable, HttpGrant};
+use crate::config::{DirGrant, GrantTable, HttpGrant, KvGrant};
 use crate::topic::Topic;
 
 pub use denied::{Denied, Refused};
@@ -73,6 +73,17 @@ impl Grants {
     /// The directories it may open, by the name that the guest sees.
     pub fn dirs(&self) -> &BTreeMap<Arc<str>, DirGrant> {
         &self.table.dir
+    }
+
+    /// The grant under which it may open the bucket that it calls by this name.
+    pub fn kv(&self, bucket: &str) -> Result<&KvGrant, Denied> {
+        self.table.kv.get(bucket).ok_or_else(|| self.deny(Refused::Bucket(bucket.to_owned())))
+    }
+
+    /// The same, to change what is in it.
+    pub fn kv_write(&self, bucket: &str) -> Result<&KvGrant, Denied> {
+        let grant = self.kv(bucket)?;
+        if grant.read_only { Err(self.deny(Refused::ReadOnly(bucket.to_owned()))) } else { Ok(grant) }
     }
 
     /// What to link for an interface that it imports, named as in `edgewit:pubsub/publisher@0.1.0`.

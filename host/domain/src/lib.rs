@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod fault;
 pub mod grant;
 pub mod handling;
+pub mod kv;
 pub mod ledger;
 pub mod limits;
 pub mod link;

@@ -106,6 +106,27 @@ pub const SWEEP_ROWS: usize = 256;
 /// Retained messages, and their bytes. A message past either is delivered and not retained.
 pub const RETAINED: u64 = 10_000;
 pub const RETAINED_BYTES: u64 = 16 * MIB;
+/// Messages waiting in one durable queue, their bytes, and the running time that each may wait, which is for ever unless
+/// configured. Past the first two the queue does what its rule says; past the age a message is dropped and counted.
+pub const DURABLE_MESSAGES: Range<u64> = range(100_000, 1, 100_000_000);
+pub const DURABLE_BYTES: Range<u64> = range(16 * MIB, KIB, 1024 * 1024 * MIB);
+pub const DURABLE_AGE: Range<Duration> =
+    range(Duration::from_secs(7 * 24 * 3600), Duration::from_secs(1), Duration::from_secs(3660 * 24 * 3600));
+/// Attempts at one delivery of a durable queue. After the last it goes to dead-letter.
+pub const ATTEMPTS: Range<u64> = range(10, 1, 1_000_000);
+/// What one dead-letter queue keeps: messages, and bytes. Past either it does what its rule says.
+pub const DEAD_MESSAGES: Range<u64> = range(1000, 1, 1_000_000);
+pub const DEAD_BYTES: Range<u64> = range(4 * MIB, KIB, 1024 * MIB);
+
+/// Keys and values of one bucket. More are refused.
+pub const KV_BYTES: Range<u64> = range(MIB, KIB, 1024 * MIB);
+
+/// All that the store may hold. Past it what would add is refused; what takes away is not.
+pub const STORE_BYTES: Range<u64> = range(256 * MIB, 4 * MIB, 1024 * 1024 * MIB);
+/// How long a queue is kept after its subscription or rule is gone.
+pub const STORE_KEEP: Range<Duration> =
+    range(Duration::from_secs(7 * 24 * 3600), Duration::ZERO, Duration::from_secs(3660 * 24 * 3600));
+
 /// Deliveries that a component handles between two looks at its clock and its orders.
 pub const BATCH: usize = 64;
 

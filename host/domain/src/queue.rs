@@ -46,9 +46,10 @@ pub struct QueueLimits {
 }
 
 /// What a durable queue does with one message more than it has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FullRule {
-    /// The new one is refused, and its publisher hears so.
+    /// The new one is refused, and its publisher hears so. The only rule that loses nothing.
+    #[default]
     Refuse,
     /// The oldest that nobody holds makes room.
     DropOldest,

@@ -81,7 +81,7 @@ fn read(path: &Path, report: &mut Report) -> Option<(ConfigFile, Config)> {
             return None;
         }
     };
-    match Config::parse(&text) {
+    match Config::parse_served(&text) {
         Ok(config) => Some((file, config)),
         Err(mistakes) => {
             report.findings.extend(mistakes.iter().map(|mistake| Finding {

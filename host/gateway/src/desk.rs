@@ -123,9 +123,10 @@ impl Desk {
         let mut subscriptions = lock(&self.subscriptions);
         subscriptions.retain(|name, subscribed| {
             let same = wanted.get(name).filter(|wanted| subscribed.has_route_of(wanted));
+            let same = same.and_then(|wanted| Some((wanted, Bounds::of(wanted)?)));
             match same {
-                Some(wanted) => {
-                    self.mailbox.resize(subscribed.slot, Bounds::from(wanted));
+                Some((wanted, bounds)) => {
+                    self.mailbox.resize(subscribed.slot, bounds);
                     subscribed.subscription = wanted.clone();
                 }
                 None => {
@@ -135,13 +136,14 @@ impl Desk {
             }
             same.is_some()
         });
-        for (name, subscription) in wanted {
-            subscriptions.entry(name.clone()).or_insert_with(|| self.attach(subscription));
+        let live = wanted.iter().filter_map(|(name, wanted)| Some((name, wanted, Bounds::of(wanted)?)));
+        for (name, subscription, bounds) in live {
+            subscriptions.entry(name.clone()).or_insert_with(|| self.attach(subscription, bounds));
         }
     }
 
-    fn attach(&self, subscription: &Subscription) -> Subscribed {
-        let slot = self.mailbox.open(Bounds::from(subscription));
+    fn attach(&self, subscription: &Subscription, bounds: Bounds) -> Subscribed {
+        let slot = self.mailbox.open(bounds);
         let interest = Interest {
             filters: vec![subscription.filter.clone()],
             owner: Some(self.name.clone()),

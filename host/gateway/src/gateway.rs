@@ -74,7 +74,7 @@ impl Gateway {
             return Err(StartError::Unsigned);
         }
         let file = ConfigFile::open(&options.config)?;
-        let config = Config::parse(&file.read()?)
+        let config = Config::parse_served(&file.read()?)
             .map_err(|mistakes| StartError::Configuration { file: file.path(), mistakes })?;
         let telemetry = Telemetry::new(config.log, options.log).map_err(StartError::Thread)?;
         let dispatch = telemetry.dispatch().clone();

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use edgewit_domain::config::{FullRule, Subscription};
+use edgewit_domain::config::{Delivery, LiveFullRule, Subscription};
 use edgewit_domain::message::Envelope;
 
 /// How much a queue holds, and what it drops when it is full.
@@ -15,12 +15,16 @@ use edgewit_domain::message::Envelope;
 pub struct Bounds {
     pub messages: u64,
     pub bytes: u64,
-    pub full: FullRule,
+    pub full: LiveFullRule,
 }
 
-impl From<&Subscription> for Bounds {
-    fn from(subscription: &Subscription) -> Self {
-        Bounds { messages: subscription.messages, bytes: subscription.bytes, full: subscription.full }
+impl Bounds {
+    /// Those of a live subscription.
+    pub fn of(subscription: &Subscription) -> Option<Self> {
+        match subscription.delivery {
+            Delivery::Live { messages, bytes, full } => Some(Bounds { messages, bytes, full }),
+            Delivery::Durable(_) => None,
+        }
     }
 }
 
@@ -43,7 +47,7 @@ impl Queue {
         let before = self.waiting.len();
         let size = size(&envelope);
         let never_fits = size > self.bounds.bytes || self.bounds.messages == 0;
-        if never_fits || (self.bounds.full == FullRule::DropNewest && !self.fits(size)) {
+        if never_fits || (self.bounds.full == LiveFullRule::DropNewest && !self.fits(size)) {
             self.dropped += 1;
             return 0;
         }
@@ -80,8 +84,8 @@ impl Queue {
         let before = self.waiting.len();
         while self.waiting.len() as u64 > bounds.messages || self.bytes > bounds.bytes {
             match bounds.full {
-                FullRule::DropOldest => self.pop(),
-                FullRule::DropNewest => self.pop_newest(),
+                LiveFullRule::DropOldest => self.pop(),
+                LiveFullRule::DropNewest => self.pop_newest(),
             };
             self.dropped += 1;
         }
@@ -116,7 +120,7 @@ mod tests {
     use super::*;
     use crate::testing::envelope;
 
-    fn queue(messages: u64, bytes: u64, full: FullRule) -> Queue {
+    fn queue(messages: u64, bytes: u64, full: LiveFullRule) -> Queue {
         Queue::new(Bounds { messages, bytes, full })
     }
 
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn q1_a_full_queue_drops_by_its_rule_and_counts() {
-        use FullRule::{DropNewest, DropOldest};
+        use LiveFullRule::{DropNewest, DropOldest};
         check(queue(3, 100, DropOldest), &["a", "b", "c"], &["a", "b", "c"], 0);
         check(queue(3, 100, DropOldest), &["a", "b", "c", "d"], &["b", "c", "d"], 1);
         check(queue(3, 100, DropNewest), &["a", "b", "c", "d"], &["a", "b", "c"], 1);
@@ -149,12 +153,12 @@ mod tests {
 
     #[test]
     fn a_message_that_can_never_fit_costs_no_other_its_place() {
-        check(queue(9, 6, FullRule::DropOldest), &["a", "b", "too large"], &["a", "b"], 1);
+        check(queue(9, 6, LiveFullRule::DropOldest), &["a", "b", "too large"], &["a", "b"], 1);
     }
 
     #[test]
     fn what_is_put_back_is_next_again_and_respects_the_bounds() {
-        let mut queue = queue(2, 100, FullRule::DropOldest);
+        let mut queue = queue(2, 100, LiveFullRule::DropOldest);
         queue.push(envelope("t", "a"));
         queue.push(envelope("t", "b"));
         let a = queue.pop().unwrap();
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn smaller_bounds_apply_to_what_waits_already() {
-        for (full, left) in [(FullRule::DropOldest, ["c", "d"]), (FullRule::DropNewest, ["a", "b"])] {
+        for (full, left) in [(LiveFullRule::DropOldest, ["c", "d"]), (LiveFullRule::DropNewest, ["a", "b"])] {
             let mut queue = queue(9, 100, full);
             for payload in ["a", "b", "c", "d"] {
                 queue.push(envelope("t", payload));

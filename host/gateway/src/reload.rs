@@ -102,7 +102,7 @@ impl Core {
 
 fn parse(file: &ConfigFile) -> Result<Config, ReloadError> {
     let text = file.read()?;
-    Config::parse(&text).map_err(|mistakes| ReloadError::Mistakes { file: file.path(), mistakes })
+    Config::parse_served(&text).map_err(|mistakes| ReloadError::Mistakes { file: file.path(), mistakes })
 }
 
 /// What only a start of the gateway can change stays as it is.
@@ -112,6 +112,7 @@ fn in_force(running: &Config, new: &Config) -> Config {
         log: Log { level: new.log.level, format: running.log.format },
         metrics: running.metrics,
         http: running.http.clone(),
+        store: running.store,
         components: new.components.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use edgewit_domain::config::FullRule;
+use edgewit_domain::config::LiveFullRule;
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, WallTime};
 use edgewit_domain::topic::Topic;
 
@@ -27,7 +27,7 @@ pub fn envelope(topic: &str, payload: &str) -> Arc<Envelope> {
 }
 
 pub fn bounds(messages: u64) -> Bounds {
-    Bounds { messages, bytes: u64::MAX / 2, full: FullRule::DropOldest }
+    Bounds { messages, bytes: u64::MAX / 2, full: LiveFullRule::DropOldest }
 }
 
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {

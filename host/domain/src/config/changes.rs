@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Component, ComponentLimits, Config, Gateway, Log};
+use super::{Component, ComponentLimits, Config, Gateway, Log, Store};
 
 /// The difference between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,9 +51,10 @@ impl Config {
     }
 
     fn gateway_changes(&self, new: &Config, changes: &mut Changes) {
-        let Config { gateway, log, metrics, http, components: _ } = self;
+        let Config { gateway, log, metrics, http, store, components: _ } = self;
         let Gateway { thing, data, control, profile, grace } = gateway;
         let Log { level, format } = log;
+        let Store { engine, bytes, keep } = store;
         let at_once = [("gateway.grace", *grace != new.gateway.grace), ("log.level", *level != new.log.level)];
         let at_start = [
             ("gateway.thing", *thing != new.gateway.thing),
@@ -63,6 +64,9 @@ impl Config {
             ("log.format", *format != new.log.format),
             ("metrics.listen", *metrics != new.metrics),
             ("http.ca", *http != new.http),
+            ("store.engine", *engine != new.store.engine),
+            ("store.bytes", *bytes != new.store.bytes),
+            ("store.keep", *keep != new.store.keep),
         ];
         let differing = |keys: &[(&'static str, bool)]| keys.iter().filter(|key| key.1).map(|key| key.0).collect();
         changes.gateway = differing(&at_once);
@@ -77,6 +81,7 @@ impl Component {
             enabled: _,
             stateless: _,
             subscriptions: _,
+            dead_letter: _,
             timers: _,
             recycle: _,
             restart: _,

@@ -9,12 +9,13 @@ use toml::de::DeValue;
 
 use super::grants::GrantTable;
 use super::mistake::{Wrong, wrong};
-use super::scalar::{self, choice, filter, integer, path, substituted};
+use super::queue::DeadLetter;
+use super::scalar::{self, choice, integer, path, substituted};
 use super::source::Table;
+use super::subscription::Subscription;
 use super::substitute::Names;
 use super::values::{show_duration, show_size};
 use crate::limits;
-use crate::topic::Filter;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Component {
@@ -28,6 +29,8 @@ pub struct Component {
     /// What the guest reads through `wasi:config`; nested tables are flattened with dots.
     pub config: BTreeMap<String, String>,
     pub subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// What becomes of the deliveries that it gave up.
+    pub dead_letter: DeadLetter,
     /// Declared timers, by name.
     pub timers: BTreeMap<Arc<str>, Duration>,
     pub grants: GrantTable,
@@ -36,25 +39,6 @@ pub struct Component {
     pub restart: Restart,
     /// Interval of `health.check`, where the component exports it.
     pub health_every: Duration,
-}
-
-/// `[component.NAME.subscribe.SUB]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    pub filter: Filter,
-    /// Whether it hears what its own component publishes.
-    pub own: bool,
-    pub messages: u64,
-    pub bytes: u64,
-    pub full: FullRule,
-}
-
-/// What a live queue does when it is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FullRule {
-    #[default]
-    DropOldest,
-    DropNewest,
 }
 
 /// `[component.NAME.limits]`
@@ -95,6 +79,7 @@ impl Component {
         let config = t.table("config", read_values);
         let entries = limits::ENTRIES_PER_COMPONENT;
         let subscriptions = t.named("subscribe", entries, |t, name| t.table(name, Subscription::read));
+        let dead_letter = t.table("dead-letter", DeadLetter::read);
         let timers = t.named("timer", entries, |t, name| t.table(name, read_timer));
         let grants = t.table("grant", GrantTable::read);
         let limits = t.table("limits", ComponentLimits::read);
@@ -109,27 +94,13 @@ impl Component {
             stateless,
             config,
             subscriptions,
+            dead_letter,
             timers,
             grants,
             limits,
             recycle,
             restart,
             health_every,
-        })
-    }
-}
-
-impl Subscription {
-    fn read(t: &mut Table) -> Option<Subscription> {
-        let filter = t.required("filter", "\"sensors/+/temperature\"", filter);
-        t.required("delivery", "\"live\"", delivery);
-        let own = t.flag("own", false);
-        let rules = [("drop-oldest", FullRule::DropOldest), ("drop-newest", FullRule::DropNewest)];
-        t.table("queue", |t| {
-            let messages = t.count("messages", limits::QUEUE_MESSAGES);
-            let bytes = t.size("bytes", limits::QUEUE_BYTES);
-            let full = t.choice("full", &rules);
-            Some(Subscription { filter: filter?, own, messages, bytes, full })
         })
     }
 }
@@ -182,13 +153,6 @@ impl Restart {
 
 fn read_timer(t: &mut Table) -> Option<Duration> {
     t.required("every", "\"10s\"", scalar::duration(limits::TIMER_EVERY))
-}
-
-fn delivery(value: &DeValue, _: &Names) -> Result<(), Wrong> {
-    if choice(value, &[("live", true), ("durable", false)])? {
-        return Ok(());
-    }
-    wrong("durable queues need the store, which this version does not have", "say delivery = \"live\"")
 }
 
 /// Faults in a row, or `"never"`.

@@ -12,9 +12,10 @@ use toml::de::DeValue;
 
 use super::mistake::{Wrong, quoted, wrong};
 use super::origin::{network, origin};
-use super::scalar::{self, path, text};
+use super::scalar::{self, choice, path, text};
 use super::source::Table;
 use super::substitute::Names;
+use crate::kv::BucketId;
 use crate::limits;
 use crate::topic::Filter;
 
@@ -29,6 +30,8 @@ pub struct GrantTable {
     pub http: BTreeMap<Arc<str>, HttpGrant>,
     /// Directories it may open; the guest sees each as `/NAME`.
     pub dir: BTreeMap<Arc<str>, DirGrant>,
+    /// Buckets that it may open, by the name that the guest says.
+    pub kv: BTreeMap<Arc<str>, KvGrant>,
 }
 
 /// One origin, and the networks that its name may resolve to.
@@ -48,6 +51,21 @@ pub struct DirGrant {
     pub write: bool,
 }
 
+/// One bucket, its component's own or shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvGrant {
+    pub bucket: BucketId,
+    /// Keys and values that the bucket may hold together, the same for all that share it.
+    pub bytes: u64,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Whose {
+    Own,
+    Shared,
+}
+
 impl GrantTable {
     pub(super) fn read(t: &mut Table) -> GrantTable {
         let entries = limits::ENTRIES_PER_COMPONENT;
@@ -56,6 +74,7 @@ impl GrantTable {
             timer_pending: t.optional_table("timer", |t| t.count("pending", limits::TIMERS_PENDING)),
             http: t.named("http", entries, HttpGrant::read),
             dir: t.named("dir", entries, |t, name| t.table(name, DirGrant::read)),
+            kv: t.named("kv", entries, KvGrant::read),
         }
     }
 }
@@ -80,6 +99,33 @@ impl DirGrant {
         let write = t.flag("write", false);
         Some(DirGrant { path: path?, write })
     }
+}
+
+impl KvGrant {
+    /// Either whose it is alone, or a table with that and its limits.
+    fn read(t: &mut Table, name: &str) -> Option<KvGrant> {
+        let component = t.names.component.clone()?;
+        let bucket = |whose| match whose {
+            Whose::Own => BucketId::Own { component, bucket: name.into() },
+            Whose::Shared => BucketId::Shared(name.into()),
+        };
+        match t.ask(name) {
+            Some(DeValue::Table(_)) => t.table(name, |t| {
+                let whose = t.required("bucket", "\"own\"", whose);
+                let bytes = t.size("bytes", limits::KV_BYTES);
+                let read_only = t.flag("read-only", false);
+                Some(KvGrant { bucket: bucket(whose?), bytes, read_only })
+            }),
+            _ => {
+                let whose = t.optional(name, whose)?;
+                Some(KvGrant { bucket: bucket(whose), bytes: limits::KV_BYTES.default, read_only: false })
+            }
+        }
+    }
+}
+
+fn whose(value: &DeValue, _: &Names) -> Result<Whose, Wrong> {
+    choice(value, &[("own", Whose::Own), ("shared", Whose::Shared)])
 }
 
 fn publish_filter(value: &DeValue, names: &Names) -> Result<Filter, Wrong> {

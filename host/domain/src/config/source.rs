@@ -208,6 +208,18 @@ impl<'a> Table<'a> {
         self.mistakes.push(Mistake { line, path, problem: problem.into(), cure: cure.into() });
     }
 
+    /// Notes a mistake at a key further down; where the file lacks it, at the last of the keys that it has.
+    pub fn mistake_at(&mut self, keys: &[&str], problem: impl Into<String>, cure: impl Into<String>) {
+        let (mut entries, mut line, mut path) = (self.entries, self.line, self.path.clone());
+        for key in keys {
+            let found = entries.and_then(|entries| entries.get_key_value(*key));
+            line = found.map_or(line, |(key, _)| Some(self.lines.at(key.span().start)));
+            entries = found.and_then(|(_, value)| value.get_ref().as_table());
+            path = join(&path, key);
+        }
+        self.mistakes.push(Mistake { line, path, problem: problem.into(), cure: cure.into() });
+    }
+
     fn not_a_table(&mut self, key: &str, value: &DeValue) {
         let path = self.path_to(key);
         let problem = format!("has to be a table, and is {}", kind(value));
@@ -220,9 +232,7 @@ impl<'a> Table<'a> {
     }
 
     fn path_to(&self, key: &str) -> String {
-        let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) };
-        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+        join(&self.path, key)
     }
 
     fn read<T>(mut self, read: impl FnOnce(&mut Table) -> T) -> T {
@@ -235,6 +245,12 @@ impl<'a> Table<'a> {
         }
         value
     }
+}
+
+fn join(path: &str, key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
 /// A name becomes part of topics, paths, metrics and command lines, and must need quoting in none of them.

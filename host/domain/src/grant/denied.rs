@@ -9,7 +9,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{GrantTable, HttpGrant};
+use crate::config::values::show_size;
+use crate::config::{GrantTable, HttpGrant, KvGrant, is_name};
+use crate::kv::BucketId;
 use crate::limits::{NAME_BYTES, TIMERS_PENDING};
 use crate::topic::Topic;
 
@@ -22,6 +24,12 @@ pub enum Refused {
     /// The interface for publishing, with nothing granted to publish to.
     Publisher,
     Timers,
+    /// An interface of `wasi:keyvalue`, with no bucket granted.
+    KeyValue,
+    /// A bucket, by the name that the guest says.
+    Bucket(String),
+    /// To change what is in a bucket that may only be read.
+    ReadOnly(String),
     Http {
         https: bool,
         host: String,
@@ -71,6 +79,9 @@ impl fmt::Display for Detail {
             }
             Refused::Publisher => f.write_str("import edgewit:pubsub/publisher: it has nothing to publish to")?,
             Refused::Timers => f.write_str("set timers")?,
+            Refused::KeyValue => f.write_str("import wasi:keyvalue: it has no bucket")?,
+            Refused::Bucket(name) => write!(f, "open the bucket `{}`", name.escape_debug())?,
+            Refused::ReadOnly(name) => write!(f, "change the bucket `{}`", name.escape_debug())?,
             Refused::Http { https, host, port } => {
                 write!(f, "send requests to `{}`", origin(*https, host, *port).escape_debug())?;
             }
@@ -97,6 +108,9 @@ fn cure(component: &str, table: &GrantTable, refused: &Refused) -> Option<String
             let name = free_name([component], &table.publish);
             ("publish", format!("{name} = {}", quoted(&format!("{name}/#"))))
         }
+        Refused::KeyValue => ("kv", "state = \"own\"".to_owned()),
+        Refused::Bucket(name) => ("kv", is_name(name).then(|| format!("{name} = \"own\""))?),
+        Refused::ReadOnly(name) => ("kv", format!("{name} = {}", writable(table.kv.get(name.as_str())?))),
         Refused::Timers => ("timer", format!("pending = {}", TIMERS_PENDING.default)),
         Refused::Http { https, host, port } => {
             let name = free_name(name_of_host(host), &table.http);
@@ -143,6 +157,11 @@ fn with_network(grant: &HttpGrant, address: IpAddr) -> String {
         .collect();
     let origin = quoted(&origin(grant.https, &grant.host, grant.port));
     format!("{{ origin = {origin}, networks = [{}] }}", networks.join(", "))
+}
+
+fn writable(grant: &KvGrant) -> String {
+    let whose = if matches!(grant.bucket, BucketId::Shared(_)) { "shared" } else { "own" };
+    format!("{{ bucket = {}, bytes = {} }}", quoted(whose), quoted(&show_size(grant.bytes)))
 }
 
 /// What a grant for this host is best called: a name's first label, or the whole address.

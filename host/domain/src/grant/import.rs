@@ -27,19 +27,23 @@ enum Needs {
     Timer,
     Http,
     Dir,
+    KeyValue,
     /// No grant gives it.
     Never,
 }
 
-use Needs::{Dir, Http, Never, Nothing, Publish, Timer};
+use Needs::{Dir, Http, KeyValue, Never, Nothing, Publish, Timer};
 
 /// Package, version, interface, needs. `*` stands for every release of that line.
-const INTERFACES: [(&str, &str, &str, Needs); 35] = [
+const INTERFACES: [(&str, &str, &str, Needs); 38] = [
     ("edgewit:pubsub", "0.1.*", "types", Nothing),
     ("edgewit:pubsub", "0.1.*", "publisher", Publish),
     ("edgewit:timer", "0.1.*", "types", Nothing),
     ("edgewit:timer", "0.1.*", "scheduler", Timer),
     ("wasi:config", "0.2.0-rc.1", "store", Nothing),
+    ("wasi:keyvalue", "0.2.0-draft", "store", KeyValue),
+    ("wasi:keyvalue", "0.2.0-draft", "atomics", KeyValue),
+    ("wasi:keyvalue", "0.2.0-draft", "batch", KeyValue),
     ("wasi:logging", "0.1.0-draft", "logging", Nothing),
     ("wasi:cli", "0.2.*", "environment", Nothing),
     ("wasi:cli", "0.2.*", "exit", Nothing),
@@ -79,7 +83,8 @@ pub(super) fn judge(grants: &Grants, import: &str) -> Import {
         Nothing => Import::Free,
         Publish if table.publish.is_empty() => Import::Denied(grants.deny(Refused::Publisher)),
         Timer if table.timer_pending.is_none() => Import::Denied(grants.deny(Refused::Timers)),
-        Publish | Timer => Import::Granted,
+        KeyValue if table.kv.is_empty() => Import::Denied(grants.deny(Refused::KeyValue)),
+        Publish | Timer | KeyValue => Import::Granted,
         Http if !table.http.is_empty() => Import::Granted,
         Dir if !table.dir.is_empty() => Import::Granted,
         Http | Dir | Never => Import::Stub,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
-use crate::limits::TIMERS_PENDING;
+use crate::limits::{KV_BYTES, MIB, TIMERS_PENDING};
 use crate::topic::Filter;
 
 /// The grants of the component `alarm` whose configuration has these lines for it.
@@ -49,7 +49,35 @@ fn what_is_not_granted_is_denied_with_its_cure() {
         "component `alarm` may not send requests to `http://[fd00::1]:8080`; these lines would permit it:\n\
          [component.alarm.grant.http]\nfd00--1 = \"http://[fd00::1]:8080\"",
     );
+    check(
+        none.kv("state"),
+        "component `alarm` may not open the bucket `state`; these lines would permit it:\n\
+         [component.alarm.grant.kv]\nstate = \"own\"",
+    );
+    check(
+        none.kv("State 1\n"),
+        "component `alarm` may not open the bucket `State 1\\n`: no configuration can name that, choose another name \
+         for it",
+    );
     assert!(none.dirs().is_empty());
+}
+
+/// A bucket that may only be read is not changed, and the cure keeps whose it is and how much it holds.
+#[test]
+fn a_bucket_is_changed_only_where_that_is_granted() {
+    let all = grants("kv.plant = { bucket = \"shared\", bytes = \"2MiB\", read-only = true }\nkv.state = \"own\"\n");
+    check(
+        all.kv_write("plant"),
+        "component `alarm` may not change the bucket `plant`; these lines would permit it:\n\
+         [component.alarm.grant.kv]\nplant = { bucket = \"shared\", bytes = \"2MiB\" }",
+    );
+    let plant = all.kv("plant").unwrap();
+    assert_eq!((plant.bucket.to_string().as_str(), plant.bytes), ("shared/plant", 2 * MIB));
+    let state = all.kv_write("state").unwrap();
+    assert_eq!((state.bucket.to_string().as_str(), state.bytes), ("component/alarm/state", KV_BYTES.default));
+    assert!(all.kv("other").is_err() && all.kv_write("other").is_err());
+    let writable = grants(all.kv_write("plant").unwrap_err().cure().unwrap());
+    assert_eq!(writable.kv_write("plant"), writable.kv("plant"));
 }
 
 /// A name that leads inside is denied with the very address, which keeps the networks there are.
@@ -122,7 +150,8 @@ fn an_origin_is_granted_as_a_whole() {
 fn an_import_is_linked_by_grant() {
     let none = grants("");
     let all = grants(
-        "publish.all = \"#\"\ntimer.pending = 3\nhttp.api = \"https://api.example\"\ndir.data = { path = \"/data\" }",
+        "publish.all = \"#\"\ntimer.pending = 3\nhttp.api = \"https://api.example\"\ndir.data = { path = \"/data\" }\n\
+         kv.state = \"own\"",
     );
     assert_eq!(all.timer_pending(), Ok(3));
     let word = |import: Import| match import {
@@ -155,7 +184,11 @@ fn an_import_is_linked_by_grant() {
         ("wasi:config/store@0.2.0", "unknown", "unknown"),
         ("wasi:io/poll@0.3.0", "unknown", "unknown"),
         ("wasi:http/incoming-handler@0.2.0", "unknown", "unknown"),
-        ("wasi:keyvalue/store@0.2.0-draft", "unknown", "unknown"),
+        ("wasi:keyvalue/store@0.2.0-draft", "denied", "granted"),
+        ("wasi:keyvalue/atomics@0.2.0-draft", "denied", "granted"),
+        ("wasi:keyvalue/batch@0.2.0-draft", "denied", "granted"),
+        ("wasi:keyvalue/watcher@0.2.0-draft", "unknown", "unknown"),
+        ("wasi:keyvalue/store@0.2.0-draft2", "unknown", "unknown"),
         ("", "unknown", "unknown"),
         ("/@", "unknown", "unknown"),
     ] {
@@ -166,7 +199,9 @@ fn an_import_is_linked_by_grant() {
 /// The lines that a refused import prints let it be imported.
 #[test]
 fn a_refused_import_says_what_to_grant() {
-    for import in ["edgewit:pubsub/publisher@0.1.0", "edgewit:timer/scheduler@0.1.0"] {
+    for import in
+        ["edgewit:pubsub/publisher@0.1.0", "edgewit:timer/scheduler@0.1.0", "wasi:keyvalue/atomics@0.2.0-draft"]
+    {
         let Import::Denied(denied) = grants("").import(import) else { panic!("{import}") };
         assert_eq!(grants(denied.cure().unwrap()).import(import), Import::Granted, "{import}");
     }

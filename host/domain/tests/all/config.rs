@@ -1,5 +1,5 @@
 //! The configuration, through its public face: a folder of broken files with the text that each gets, the
-//! good files, what a reload makes of a difference, and whatever a random change to a good file does.
+//! good files, and whatever a random change to a good file does.
 //!
 //! `UPDATE_EXPECT=1` writes the texts anew; read the difference before it is committed.
 
@@ -8,13 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgewit_domain::config::{Change, Changes, Config, FullRule, LogFormat, LogLevel, Profile};
+use edgewit_domain::config::{
+    Config, DeadFullRule, DeadLetter, Delivery, DurableQueue, LiveFullRule, LogFormat, LogLevel, Order, Profile,
+    StoreEngine,
+};
 use edgewit_domain::limits;
+use edgewit_domain::queue::{FullRule, QueueLimits};
 use expect_test::expect_file;
 use proptest::prelude::*;
 
-const MINIMAL: &str = include_str!("../config/good/minimal.toml");
-const FULL: &str = include_str!("../config/good/full.toml");
+pub const MINIMAL: &str = include_str!("../config/good/minimal.toml");
+pub const FULL: &str = include_str!("../config/good/full.toml");
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
@@ -27,7 +31,7 @@ fn stems(folder: &Path, extension: &str) -> BTreeSet<String> {
     files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
-fn good(text: &str) -> Config {
+pub fn good(text: &str) -> Config {
     Config::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
@@ -105,7 +109,11 @@ fn what_the_minimal_file_leaves_out_is_the_default() {
     assert_eq!((config.gateway.profile, config.gateway.grace), (Profile::Standard, limits::GRACE.default));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert_eq!((config.metrics, config.http.ca), (None, None));
+    assert_eq!((config.store.engine, config.store.bytes), (StoreEngine::Sqlite, limits::STORE_BYTES.default));
+    assert_eq!(config.store.keep, limits::STORE_KEEP.default);
     let a = &config.components["a"];
+    let (messages, bytes) = (limits::DEAD_MESSAGES.default, limits::DEAD_BYTES.default);
+    assert_eq!(a.dead_letter, DeadLetter { messages, bytes, full: DeadFullRule::Stop });
     assert!(a.enabled && !a.stateless);
     assert!(a.config.is_empty() && a.subscriptions.is_empty() && a.timers.is_empty());
     assert_eq!(a.grants, Default::default(), "nothing is granted that is not written");
@@ -132,6 +140,8 @@ fn the_full_file_is_read_key_by_key() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
     assert_eq!(config.metrics.unwrap().listen, "127.0.0.1:9100".parse().unwrap());
     assert_eq!(config.http.ca.as_deref(), Some(Path::new("ca.pem")));
+    assert_eq!((config.store.engine, config.store.bytes), (StoreEngine::Sled, 512 * limits::MIB));
+    assert_eq!(config.store.keep, Duration::from_secs(3 * 24 * 3600));
     let a = &config.components["average"];
     assert!(!a.enabled && a.stateless);
     let pairs: Vec<_> = a.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -147,10 +157,22 @@ fn the_full_file_is_read_key_by_key() {
     assert_eq!(pairs, expected);
     let readings = &a.subscriptions["readings"];
     assert_eq!((readings.filter.as_str(), readings.own), ("sensors/+/temperature", true));
-    assert_eq!((readings.messages, readings.bytes, readings.full), (16, limits::MIB, FullRule::DropNewest));
+    let live = |messages, bytes, full| Delivery::Live { messages, bytes, full };
+    assert_eq!(readings.delivery, live(16, limits::MIB, LiveFullRule::DropNewest));
     let commands = &a.subscriptions["commands"];
     assert_eq!((commands.filter.as_str(), commands.own), ("commands/gw-cellar-7/average/#", false));
-    assert_eq!((commands.messages, commands.full), (limits::QUEUE_MESSAGES.default, FullRule::DropOldest));
+    let (messages, bytes) = (limits::QUEUE_MESSAGES.default, limits::QUEUE_BYTES.default);
+    assert_eq!(commands.delivery, live(messages, bytes, LiveFullRule::DropOldest));
+    let age = Some(Duration::from_secs(2 * 24 * 3600));
+    let limits = QueueLimits { messages: 5000, bytes: 32 * limits::MIB, age, full: FullRule::LastPerTopic };
+    let orders = DurableQueue { limits, qos0: true, order: Order::Relaxed, attempts: 5 };
+    assert_eq!(a.subscriptions["orders"].delivery, Delivery::Durable(orders));
+    let (messages, bytes) = (limits::DURABLE_MESSAGES.default, limits::DURABLE_BYTES.default);
+    let limits = QueueLimits { messages, bytes, age: None, full: FullRule::Refuse };
+    let plans = DurableQueue { limits, qos0: false, order: Order::Strict, attempts: limits::ATTEMPTS.default };
+    assert_eq!(a.subscriptions["plans"].delivery, Delivery::Durable(plans), "what a durable queue leaves out");
+    let given_up = DeadLetter { messages: 50, bytes: 2 * limits::MIB, full: DeadFullRule::DropOldest };
+    assert_eq!(a.dead_letter, given_up);
     assert_eq!(a.timers["flush"], Duration::from_secs(10));
     assert_eq!(a.grants.publish["own"].as_str(), "state/gw-cellar-7/average");
     assert_eq!(a.grants.timer_pending, Some(32));
@@ -159,6 +181,12 @@ fn the_full_file_is_read_key_by_key() {
     assert_eq!(plc.networks, [("10.0.0.0".parse().unwrap(), 8), ("fd00::".parse().unwrap(), 8)]);
     let spool = &a.grants.dir["spool"];
     assert_eq!((spool.path.as_path(), spool.write), (Path::new("/var/spool/average"), true));
+    let state = &a.grants.kv["state"];
+    assert_eq!((state.bucket.to_string().as_str(), state.bytes), ("component/average/state", limits::KV_BYTES.default));
+    assert!(!state.read_only);
+    let plant = &a.grants.kv["plant"];
+    assert_eq!((plant.bucket.to_string().as_str(), plant.bytes), ("shared/plant", 4 * limits::MIB));
+    assert!(plant.read_only);
     assert!(!a.grants.dir["tables"].write, "a directory is read-only unless it says otherwise");
     assert_eq!(a.limits.memory, 16 * limits::MIB);
     assert_eq!((a.limits.cpu, a.limits.wall), (Duration::from_millis(50), Duration::from_secs(1)));
@@ -204,73 +232,14 @@ fn a_file_or_table_beyond_its_size_is_refused() {
     assert!(Config::parse(&timers(limits::ENTRIES_PER_COMPONENT + 1)).unwrap_err().to_string().contains("at most 256"));
 }
 
-/// The full file with one text replaced by another.
-fn edited(old: &str, new: &str) -> Config {
-    assert!(FULL.contains(old), "{old} is not in the full file");
-    good(&FULL.replacen(old, new, 1))
-}
-
-/// What can be changed around a running instance is, and what it was made from makes a new one.
+/// What a gateway cannot keep yet is read, and refused where one would run with it.
 #[test]
-fn a_reload_replaces_an_instance_only_for_what_it_was_made_from() {
-    let cases = [
-        ("enabled = false", "enabled = true", Change::Adjust),
-        ("stateless = true", "stateless = false", Change::Adjust),
-        ("sensors/+/temperature", "sensors/#", Change::Adjust),
-        ("own = true", "own = false", Change::Adjust),
-        ("messages = 16", "messages = 17", Change::Adjust),
-        ("every = \"10s\"", "every = \"11s\"", Change::Adjust),
-        ("calls = 1_000_000", "calls = 1", Change::Adjust),
-        ("quarantine = \"never\"", "quarantine = 3", Change::Adjust),
-        ("every = \"30s\"", "every = \"31s\"", Change::Adjust),
-        ("log-lines = 20", "log-lines = 21", Change::Adjust),
-        ("components/window.wasm", "components/window-2.wasm", Change::Replace),
-        ("field = \"value\"", "field = \"other\"", Change::Replace),
-        ("averages = \"averages/#\"", "averages = \"averages/a\"", Change::Replace),
-        ("pending = 32", "pending = 33", Change::Replace),
-        ("https://api.example", "https://api2.example", Change::Replace),
-        ("write = true", "write = false", Change::Replace),
-        ("memory = \"16MiB\"", "memory = \"17MiB\"", Change::Replace),
-        ("cpu = \"50ms\"", "cpu = \"51ms\"", Change::Replace),
-        ("wall = \"1s\"", "wall = \"2s\"", Change::Replace),
-        ("publishes = 512", "publishes = 513", Change::Replace),
-        ("publish-bytes = 1048576", "publish-bytes = 1048577", Change::Replace),
-    ];
-    for (old, new, expected) in cases {
-        let changes = good(FULL).changes(&edited(old, new));
-        let only = Changes { changed: [("average".into(), expected)].into(), ..Changes::default() };
-        assert_eq!(changes, only, "{old} -> {new}");
-    }
-}
-
-#[test]
-fn a_reload_names_the_keys_of_the_gateway_that_it_changes_and_those_it_cannot() {
-    let cases = [
-        ("grace = \"20s\"", "grace = \"21s\"", vec!["gateway.grace"], vec![]),
-        ("level = \"debug\"", "level = \"warn\"", vec!["log.level"], vec![]),
-        ("format = \"json\"", "format = \"text\"", vec![], vec!["log.format"]),
-        ("edgewit/${thing}", "edgewit", vec![], vec!["gateway.data"]),
-        ("/run/edgewit.sock", "/run/e.sock", vec![], vec!["gateway.control"]),
-        ("profile = \"small\"", "", vec![], vec!["gateway.profile"]),
-        ("127.0.0.1:9100", "127.0.0.1:9101", vec![], vec!["metrics.listen"]),
-        ("[metrics]\nlisten = \"127.0.0.1:9100\"", "", vec![], vec!["metrics.listen"]),
-        ("file:ca.pem", "file:ca2.pem", vec![], vec!["http.ca"]),
-    ];
-    for (old, new, gateway, needs_restart) in cases {
-        let changes = good(FULL).changes(&edited(old, new));
-        assert_eq!(changes, Changes { gateway, needs_restart, ..Changes::default() }, "{old} -> {new}");
-    }
-    let renamed = good(FULL).changes(&edited("gw-cellar-7", "gw-cellar-8"));
-    assert_eq!(renamed.needs_restart, ["gateway.thing", "gateway.data"]);
-}
-
-#[test]
-fn a_reload_tells_new_components_from_those_that_went() {
-    let (full, minimal) = (good(FULL), good(MINIMAL));
-    let names = ["alarm".into(), "average".into()];
-    assert_eq!(minimal.changes(&full).added, names);
-    assert_eq!(full.changes(&minimal).removed, names);
-    assert!(full.changes(&full).is_empty());
+fn a_durable_queue_is_refused_where_a_gateway_would_run() {
+    let told = Config::parse_served(FULL).unwrap_err().to_string();
+    assert!(told.contains("component.average.subscribe.orders.delivery: durable queues need the store"), "{told}");
+    assert!(told.contains("component.average.subscribe.plans.delivery"), "{told}");
+    assert!(told.contains("component.average.grant.kv.state: buckets need the store"), "{told}");
+    assert_eq!(Config::parse_served(MINIMAL), Config::parse(MINIMAL));
 }
 
 /// What is allowed and looks like a slip is said, with what ends it.

@@ -3,4 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "the cases lie in a folder; what is tested reads no file")]
 
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod config;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use edgewit_domain::config::FullRule;
+use edgewit_domain::config::LiveFullRule;
 use edgewit_domain::control::{Command, LogLine, MessageView, Reply};
 use edgewit_domain::limits::{CONTROL_BACKLOG, CONTROL_LINE_BYTES, ENTRIES_PER_COMPONENT, QUEUE_BYTES};
 use edgewit_domain::message::Envelope;
@@ -91,7 +91,7 @@ impl Connection {
             Err(refusal) => return self.reply(&refusal).await,
         };
         let bounds =
-            Bounds { messages: CONTROL_BACKLOG as u64, bytes: QUEUE_BYTES.default, full: FullRule::DropOldest };
+            Bounds { messages: CONTROL_BACKLOG as u64, bytes: QUEUE_BYTES.default, full: LiveFullRule::DropOldest };
         let stream = self.core.hub.subscribe(filters, bounds);
         self.reply(&Reply::Done).await?;
         let mut told = 0;

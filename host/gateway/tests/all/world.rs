@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use edgewit_domain::config::FullRule;
+use edgewit_domain::config::LiveFullRule;
 use edgewit_domain::control::{Command, ComponentStatus, LogLine, Reply, Status};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
@@ -117,7 +117,7 @@ impl Running<'_> {
     }
 
     pub fn listen(&self, filter: &str) -> Listener {
-        let bounds = Bounds { messages: 1_000_000, bytes: u64::MAX / 2, full: FullRule::DropNewest };
+        let bounds = Bounds { messages: 1_000_000, bytes: u64::MAX / 2, full: LiveFullRule::DropNewest };
         Listener(self.gateway.hub().subscribe(vec![Filter::parse(filter).unwrap()], bounds))
     }
 
