@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 
+pub mod sled;
 pub mod sqlite;
 
 type Source = Box<dyn Error + Send + Sync>;

@@ -9,15 +9,22 @@
 
 mod batch;
 mod digests;
+mod disk;
 pub mod engine;
 mod format;
+pub mod header;
+mod reserve;
 mod seal;
 mod store;
 mod writer;
 
 pub use batch::{Batch, Change};
 pub use digests::{Damage, DigestFile, DigestFileError};
+pub use disk::{Disk, IfAbsent, OpenError};
+pub use engine::sled::Sled;
 pub use engine::sqlite::Sqlite;
 pub use engine::{CommitError, Engine, EngineError};
+pub use header::Kind;
+pub use reserve::{Reserve, ReserveError};
 pub use store::{Opened, Store, StoredRow, rows};
 pub use writer::{Outcome, Readers, Turn, Unknown};

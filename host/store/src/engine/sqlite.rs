@@ -17,6 +17,7 @@ use open::Access;
 use writer::Writer;
 
 mod check;
+mod log;
 mod open;
 mod writer;
 
@@ -42,8 +43,9 @@ impl Sqlite {
         if !open::exists(&path)? {
             open::create(dir, &path)?;
         }
-        open::readable(&path)?;
+        let log = open::look(&path)?;
         let writer = open::connect(&path, Access::Write)?;
+        open::misses_no_log(&writer, log)?;
         let readers = Arc::new([
             Mutex::new(open::connect(&path, Access::Read)?),
             Mutex::new(open::connect(&path, Access::Read)?),
@@ -52,11 +54,15 @@ impl Sqlite {
         Ok(Sqlite { path, writer, readers, stopped: OnceLock::new() })
     }
 
-    /// Brings everything from the log into the database and empties the log. Whoever does not call it loses nothing:
-    /// the next opening reads the log.
-    pub fn close(self) -> Result<(), CommitError> {
+    /// Brings everything from the log into the database, as far as the disk has room, and empties the log where the
+    /// header says that the store was closed: elsewhere an empty log is a lost one.
+    pub fn settle(&self, closed: bool) -> Result<(), CommitError> {
         self.running().map_err(unknown)?;
-        lock(&self.writer).empty_log()
+        let settled = lock(&self.writer).settle(closed);
+        if settled.is_err() {
+            self.stop("the disk failed to take over what its log holds");
+        }
+        settled
     }
 
     fn running(&self) -> Result<(), Stopped> {

@@ -3,19 +3,21 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use edgewit_store::{Engine, EngineError, Sqlite};
+use edgewit_store::{Engine, EngineError, Sled, Sqlite};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Sqlite,
+    Sled,
 }
 
-pub const ALL: [Kind; 1] = [Kind::Sqlite];
+pub const ALL: [Kind; 2] = [Kind::Sqlite, Kind::Sled];
 
 impl Kind {
     pub fn open(self, dir: &Path) -> Box<dyn Engine> {
         match self {
             Kind::Sqlite => Box::new(Sqlite::open(dir).unwrap()),
+            Kind::Sled => Box::new(Sled::open(dir).unwrap()),
         }
     }
 }

@@ -10,7 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::log::{self, Log};
+use crate::header::{HEADER_KEY, Header, Kind};
+use crate::seal;
 
 /// In the file's header, where SQLite keeps it for `file` and for us: "EWst".
 const APPLICATION: i32 = 0x4557_7374;
@@ -34,7 +38,7 @@ pub enum OpenSqliteError {
         source: io::Error,
     },
     #[error("opening the database of the store failed")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     #[error(
         "the database of the store is damaged: {what}. Put back a copy, or import an export; \
          to start empty, move the file away"
@@ -79,13 +83,33 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Looks at the file before SQLite does, which takes an empty one for a new database.
-pub(super) fn readable(path: &Path) -> Result<(), OpenSqliteError> {
-    let length = fs::metadata(path).map_err(io("looking at the database of the store"))?.len();
-    if length == 0 {
+/// Looks at the files before SQLite does, which takes an empty one for a new database and a damaged log for a short one.
+pub(super) fn look(path: &Path) -> Result<Log, OpenSqliteError> {
+    let step = "looking at the database of the store";
+    if fs::metadata(path).map_err(io(step))?.len() == 0 {
         return Err(OpenSqliteError::Damaged { what: "its file is empty".into() });
     }
-    Ok(())
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match log::look(Path::new(&log)).map_err(io(step))? {
+        Log::Damaged { frame } => Err(OpenSqliteError::Damaged {
+            what: format!("frame {frame} of its log is not what was written, and later changes follow"),
+        }),
+        found => Ok(found),
+    }
+}
+
+/// Where the database was not closed, the log has to be there: its header says so from before the first change on.
+pub(super) fn misses_no_log(db: &Connection, log: Log) -> Result<(), OpenSqliteError> {
+    let find = "SELECT value FROM row WHERE key = ?1";
+    let header: Option<Vec<u8>> = db.query_row(find, [HEADER_KEY], |row| row.get(0)).optional()?;
+    let decoded = header.and_then(|sealed| Header::decode(seal::open(HEADER_KEY, &sealed)?, Kind::Sqlite).ok());
+    match decoded {
+        Some(header) if !header.clean && log == Log::Absent => {
+            Err(OpenSqliteError::Damaged { what: "its log is missing, and with it what was last written".into() })
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, OpenSqliteError> {
@@ -111,20 +135,26 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, OpenSql
 }
 
 fn recognise(db: &Connection) -> Result<(), OpenSqliteError> {
-    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(damage)?;
+    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION {
         return Err(OpenSqliteError::Foreign);
     }
     let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'row'";
-    let tables: i64 = db.query_row(table, [], |row| row.get(0)).map_err(damage)?;
+    let tables: i64 = db.query_row(table, [], |row| row.get(0))?;
     if tables != 1 {
         return Err(OpenSqliteError::Damaged { what: "its table of rows is missing".into() });
     }
     Ok(())
 }
 
-fn damage(error: rusqlite::Error) -> OpenSqliteError {
-    if super::is_damage(&error) { OpenSqliteError::Damaged { what: error.to_string() } } else { error.into() }
+impl From<rusqlite::Error> for OpenSqliteError {
+    fn from(error: rusqlite::Error) -> OpenSqliteError {
+        if super::is_damage(&error) {
+            OpenSqliteError::Damaged { what: error.to_string() }
+        } else {
+            OpenSqliteError::Sqlite(error)
+        }
+    }
 }
 
 fn io(step: &'static str) -> impl Fn(io::Error) -> OpenSqliteError {

@@ -127,9 +127,9 @@ impl Writer {
     }
 
     /// Everything from the log into the database.
-    pub fn empty_log(&self) -> Result<(), CommitError> {
+    pub fn settle(&self, empty: bool) -> Result<(), CommitError> {
         let _waiting: Vec<_> = self.readers.iter().map(lock).collect();
-        match self.checkpoint("TRUNCATE") {
+        match self.checkpoint(if empty { "TRUNCATE" } else { "FULL" }) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
             other => other.map_err(unknown),
         }
