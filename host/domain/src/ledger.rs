@@ -47,7 +47,7 @@ pub struct Ledger {
     /// Messages that were delivered and not kept as retained, because there were too many.
     not_retained: u64,
     quota: u64,
-    /// What there was when the batch began, and what its units add.
+    /// At most so much is kept by now: what there was when the batch began, and what its units add.
     batch_bytes: u64,
     undo: Undo,
 }
@@ -148,17 +148,13 @@ impl Ledger {
         windows: &mut dyn Windows,
     ) -> Result<Sequences, Refusal> {
         self.check(unit, records)?;
-        self.batch_bytes += growth(unit);
+        self.batch_bytes = self.batch_bytes.saturating_add(growth(unit));
         let mut sequences = Sequences::new();
         if let Some(consumed) = &unit.consumed {
             self.consume(consumed, records)?;
         }
         if let Some(attempt) = unit.attempt {
-            let Attempt { queue, sequence, failed } = attempt;
-            match failed {
-                0 => records.delete_attempts(queue, sequence),
-                _ => records.put_attempts(queue, sequence, failed),
-            }
+            self.count_attempts(attempt, records)?;
         }
         if let Some(burial) = &unit.burial {
             self.append(burial.queue, &burial.envelope, Some(&burial.note), records, windows)?;
@@ -183,7 +179,7 @@ impl Ledger {
         Ok(sequences)
     }
 
-    fn check(&self, unit: &Unit, records: &dyn Records) -> Result<(), Refusal> {
+    fn check(&mut self, unit: &Unit, records: &dyn Records) -> Result<(), Refusal> {
         for read in &unit.reads {
             let now = records.value(&read.bucket.id, &read.key)?;
             if now.as_deref() != read.value.as_deref() {
@@ -192,16 +188,27 @@ impl Ledger {
         }
         let appended = unit.publishes.iter().flat_map(Planned::queues);
         let consumed = unit.consumed.iter().map(|consumed| consumed.queue);
-        for number in appended.chain(consumed).chain(unit.burial.iter().map(|burial| burial.queue)) {
+        let tried = unit.attempt.iter().map(|attempt| attempt.queue);
+        let buried = unit.burial.iter().map(|burial| burial.queue);
+        for number in appended.chain(consumed).chain(tried).chain(buried) {
             let queue = self.queues.get(&number).ok_or(Refusal::Gone)?;
             if queue.damaged {
                 return Err(Refusal::Damaged { queue: queue.record.id.to_string() });
             }
         }
-        if !unit.only_frees() && self.batch_bytes + growth(unit) > self.quota {
+        if !unit.only_frees() && !self.has_space(growth(unit)) {
             return Err(Refusal::NoSpace);
         }
         self.check_quotas(unit, records)
+    }
+
+    /// What the batch has freed is looked at only where it matters.
+    fn has_space(&mut self, bytes: u64) -> bool {
+        let fits = |held: u64| held.saturating_add(bytes) <= self.quota;
+        fits(self.batch_bytes) || {
+            self.batch_bytes = self.bytes();
+            fits(self.batch_bytes)
+        }
     }
 
     fn check_quotas(&self, unit: &Unit, records: &dyn Records) -> Result<(), Refusal> {
@@ -214,7 +221,7 @@ impl Ledger {
             let (bytes, _) = after.entry(id).or_insert((held, change.bucket.quota));
             let old = records.value(id, key)?.map_or(0, |value| value_bytes(key, &value));
             let new = change.value.as_ref().map_or(0, |value| value_bytes(key, value));
-            *bytes = bytes.saturating_sub(old) + new;
+            *bytes = bytes.saturating_sub(old).saturating_add(new);
         }
         for (id, (bytes, quota)) in after {
             if bytes > quota && bytes > self.buckets.get(id).copied().unwrap_or(0) {
@@ -248,16 +255,20 @@ impl Ledger {
     }
 
     fn consume(&mut self, consumed: &Consumed, records: &mut dyn Records) -> Result<(), Refusal> {
-        let Consumed { queue: number, sequence, envelope, failed } = consumed;
-        if *failed > 0 {
-            records.delete_attempts(*number, *sequence);
-        }
-        let queue = self.touch(*number)?;
+        let Consumed { queue, sequence, envelope, failed: _ } = consumed;
         let topic = envelope.message.topic.as_str();
-        if queue.keeps_topics() && records.row_of_topic(*number, topic)? == Some(*sequence) {
-            records.delete_row_of_topic(*number, topic);
+        self.touch(*queue)?.take_off(*sequence, row_bytes(envelope), topic, records)?;
+        Ok(())
+    }
+
+    fn count_attempts(&mut self, attempt: Attempt, records: &mut dyn Records) -> Result<(), Refusal> {
+        let Attempt { queue, sequence, failed } = attempt;
+        if failed == 0 {
+            records.delete_attempts(queue, sequence);
+            return Ok(());
         }
-        queue.remove(*sequence, row_bytes(envelope), records);
+        self.touch(queue)?.record.beside = true;
+        records.put_attempts(queue, sequence, failed);
         Ok(())
     }
 
@@ -318,8 +329,9 @@ fn growth(unit: &Unit) -> u64 {
             copies * row_bytes(&planned.envelope)
         })
         .sum();
+    let buried: u64 = unit.burial.iter().map(|burial| row_bytes(&burial.envelope)).sum();
     let values = unit.values.iter().filter_map(|change| Some(value_bytes(&change.key, change.value.as_ref()?)));
-    rows + values.sum::<u64>()
+    rows + buried + values.sum::<u64>()
 }
 
 /// What a value counts in its bucket.

@@ -27,12 +27,14 @@ pub(super) struct Queue {
     known_to: u64,
     /// As it was when the batch began, if it was touched since.
     before: Option<Box<QueueRecord>>,
+    limits_before: Option<QueueLimits>,
 }
 
 impl Queue {
     pub fn new(number: QueueNumber, record: QueueRecord, limits: Option<QueueLimits>) -> Queue {
         let known_to = record.head;
-        Queue { number, record, limits, damaged: false, oldest: VecDeque::new(), known_to, before: None }
+        let (oldest, limits_before) = (VecDeque::new(), None);
+        Queue { number, record, limits, damaged: false, oldest, known_to, before: None, limits_before }
     }
 
     /// To be called before every change. True the first time in a batch.
@@ -40,6 +42,7 @@ impl Queue {
         let first = self.before.is_none();
         if first {
             self.before = Some(Box::new(self.record.clone()));
+            self.limits_before = self.limits;
         }
         first
     }
@@ -55,6 +58,7 @@ impl Queue {
     pub fn undo(&mut self) {
         if let Some(before) = self.before.take() {
             self.record = *before;
+            self.limits = self.limits_before;
             self.forget();
         }
     }
@@ -73,10 +77,11 @@ impl Queue {
                 && windows.retract(self.number, sequence)
             {
                 let bytes = self.bytes_of(sequence, records)?;
-                self.remove(sequence, bytes, records);
+                self.take_off(sequence, bytes, topic, records)?;
                 self.record.dropped += 1;
             }
             records.put_row_of_topic(self.number, topic, self.record.next);
+            self.record.beside = true;
         }
         let sequence = self.record.next;
         let bytes = row_bytes(envelope);
@@ -149,7 +154,7 @@ impl Queue {
         self.limits.filter(|limits| limits.full != FullRule::Refuse).is_some_and(over)
     }
 
-    pub fn keeps_topics(&self) -> bool {
+    fn keeps_topics(&self) -> bool {
         self.limits.is_some_and(|limits| limits.full == FullRule::LastPerTopic)
     }
 
@@ -177,10 +182,7 @@ impl Queue {
         };
         let mut dropped = None;
         if let Some(row) = found {
-            if self.keeps_topics() && records.row_of_topic(self.number, &row.topic)? == Some(row.sequence) {
-                records.delete_row_of_topic(self.number, &row.topic);
-            }
-            self.remove(row.sequence, row.bytes, records);
+            self.take_off(row.sequence, row.bytes, &row.topic, records)?;
             dropped = Some(row.bytes);
         }
         for row in in_hand.into_iter().rev() {
@@ -189,8 +191,20 @@ impl Queue {
         Ok(dropped)
     }
 
-    /// Takes a row off that is there.
-    pub fn remove(&mut self, sequence: u64, bytes: u64, records: &mut dyn Records) {
+    /// Takes a row off that is there, and what is beside it, whatever rule it came under.
+    pub fn take_off(
+        &mut self,
+        sequence: u64,
+        bytes: u64,
+        topic: &str,
+        records: &mut dyn Records,
+    ) -> Result<(), Broken> {
+        if self.record.beside {
+            if records.row_of_topic(self.number, topic)? == Some(sequence) {
+                records.delete_row_of_topic(self.number, topic);
+            }
+            records.delete_attempts(self.number, sequence);
+        }
         records.delete_row(self.number, sequence);
         self.record.messages = self.record.messages.saturating_sub(1);
         self.record.bytes = self.record.bytes.saturating_sub(bytes);
@@ -201,11 +215,13 @@ impl Queue {
         }
         if self.record.messages == 0 {
             self.record.head = self.record.next;
+            self.record.beside = false;
             self.forget();
         } else if self.record.head == sequence {
             self.record.head = sequence + 1;
         }
         self.known_to = self.known_to.max(self.record.head);
+        Ok(())
     }
 
     /// Only some rules and limits ever ask for the oldest row.

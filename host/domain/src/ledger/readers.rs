@@ -46,8 +46,17 @@ impl Ledger {
             return Err(Refusal::NoSpace);
         }
         let number = QueueNumber(self.queues.keys().next_back().map_or(1, |last| last.0 + 1));
-        let record =
-            QueueRecord { id: id.clone(), head: 1, next: 1, messages: 0, bytes: 0, dropped: 0, expired: 0, left: None };
+        let record = QueueRecord {
+            id: id.clone(),
+            head: 1,
+            next: 1,
+            messages: 0,
+            bytes: 0,
+            dropped: 0,
+            expired: 0,
+            left: None,
+            beside: false,
+        };
         self.queues.insert(number, Queue::new(number, record, None));
         self.numbers.insert(id.clone(), number);
         self.undo.created.push(number);

@@ -34,6 +34,8 @@ pub struct QueueRecord {
     pub expired: u64,
     /// Since when nobody reads it, by running time.
     pub left: Option<Duration>,
+    /// Some of its rows may have something beside them that goes with them: a topic that names them, attempts.
+    pub beside: bool,
 }
 
 /// What the ledger has to know of a row that it drops.

@@ -47,7 +47,7 @@ impl Room {
             return Err(NoRoom::Full { queue: queue(), messages: self.used.messages, bytes: self.used.bytes });
         }
         self.used.messages += 1;
-        self.used.bytes += bytes;
+        self.used.bytes = self.used.bytes.saturating_add(bytes);
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl Room {
 
     /// Whether a message of this size would be let in.
     pub fn has(&self, bytes: u64) -> bool {
-        self.used.messages < self.messages && self.used.bytes + bytes <= self.bytes
+        self.used.messages < self.messages && self.used.bytes.checked_add(bytes).is_some_and(|sum| sum <= self.bytes)
     }
 
     pub fn used(&self) -> Usage {

@@ -37,7 +37,7 @@ impl Planned {
     }
 }
 
-/// A row that leaves its queue. Whoever asks holds it in hand, so that it is there.
+/// A row that leaves its queue. Whoever asks holds it in hand, so that it is there, and asks once.
 #[derive(Clone, Debug)]
 pub struct Consumed {
     pub queue: QueueNumber,

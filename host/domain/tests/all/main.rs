@@ -6,3 +6,7 @@
 mod changes;
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod memory;

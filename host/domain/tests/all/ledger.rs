@@ -1,0 +1,507 @@
+//! The ledger beside a naive model of itself: whatever is asked of both, the same rows are there, and the same is
+//! counted and refused.
+
+mod model;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgewit_domain::ledger::{
+    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Ledger, Planned, Room, Unit, Usage, ValueChange, ValueRead,
+    Windows, row_bytes,
+};
+use edgewit_domain::limits::{MESSAGE_BYTES, RETAINED_BYTES, ROW_BYTES};
+use edgewit_domain::message::WallTime;
+use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
+use edgewit_domain::routing::ReaderId;
+use proptest::prelude::*;
+
+use crate::memory::{Key, Memory, Value, envelope};
+use model::Model;
+
+const QUEUES: usize = 3;
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+const KEEP: Duration = Duration::from_secs(50);
+
+#[derive(Clone, Debug)]
+struct Publish {
+    topic: usize,
+    size: usize,
+    /// Into which queues; one may come twice.
+    into: Vec<usize>,
+    retain: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Unit {
+        /// The nth row in hand of a queue is consumed, or counted as tried.
+        row: Option<(usize, usize)>,
+        consumes: bool,
+        buries: bool,
+        publishes: Vec<Publish>,
+        values: Vec<(bool, usize, Option<usize>)>,
+        reads: Vec<(bool, usize, bool)>,
+    },
+    Take(usize, usize),
+    GiveBack(usize),
+    Open(usize, QueueLimits),
+    Leave(usize),
+    Sweep(usize),
+    Drop(usize, usize),
+    Wait(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Kept,
+    Undone,
+    /// The process ended, and the batch is on disk or not.
+    Cut(bool),
+}
+
+fn any_limits() -> impl Strategy<Value = QueueLimits> {
+    let full = prop_oneof![Just(FullRule::Refuse), Just(FullRule::DropOldest), Just(FullRule::LastPerTopic)];
+    let age = prop_oneof![Just(None), (0..30_u64).prop_map(|age| Some(Duration::from_secs(age)))];
+    (1..6_u64, 1..8_u64, age, full).prop_map(|(messages, rows, age, full)| QueueLimits {
+        messages,
+        bytes: rows * (ROW_BYTES + 8),
+        age,
+        full,
+    })
+}
+
+fn any_publish() -> impl Strategy<Value = Publish> {
+    let into = proptest::collection::vec(0..QUEUES, 0..3);
+    let retain = prop_oneof![3 => Just(false), 1 => Just(true)];
+    (0..TOPICS.len(), 0..40_usize, into, retain).prop_map(|(topic, size, into, retain)| Publish {
+        topic,
+        size,
+        into,
+        retain,
+    })
+}
+
+fn any_unit() -> impl Strategy<Value = Step> {
+    let row = proptest::option::of((0..QUEUES, 0..4_usize));
+    let publishes = proptest::collection::vec(any_publish(), 0..3);
+    let value = (any::<bool>(), 0..3_usize, proptest::option::of(0..60_usize));
+    let values = proptest::collection::vec(value, 0..3);
+    let read = (any::<bool>(), 0..3_usize, prop::bool::weighted(0.9));
+    let reads = proptest::collection::vec(read, 0..2);
+    (row, any::<bool>(), prop::bool::weighted(0.2), publishes, values, reads).prop_map(
+        |(row, consumes, buries, publishes, values, reads)| Step::Unit {
+            row,
+            consumes,
+            buries,
+            publishes,
+            values,
+            reads,
+        },
+    )
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => any_unit(),
+        4 => (0..QUEUES, 1..4_usize).prop_map(|(queue, count)| Step::Take(queue, count)),
+        1 => (0..QUEUES).prop_map(Step::GiveBack),
+        2 => (0..QUEUES, any_limits()).prop_map(|(queue, limits)| Step::Open(queue, limits)),
+        1 => (0..QUEUES).prop_map(Step::Leave),
+        2 => (1..5_usize).prop_map(Step::Sweep),
+        1 => (0..QUEUES, 1..4_usize).prop_map(|(queue, count)| Step::Drop(queue, count)),
+        2 => (1..20_u64).prop_map(Step::Wait),
+    ]
+}
+
+fn any_batch() -> impl Strategy<Value = (Vec<Step>, End)> {
+    let end = prop_oneof![6 => Just(End::Kept), 2 => Just(End::Undone), 1 => any::<bool>().prop_map(End::Cut)];
+    (proptest::collection::vec(any_step(), 1..8), end)
+}
+
+/// What readers hold.
+#[derive(Clone, Debug, Default)]
+struct Hands(BTreeSet<(QueueNumber, u64)>);
+
+impl Windows for Hands {
+    fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool {
+        !self.0.contains(&(queue, sequence))
+    }
+}
+
+/// The ledger, and what it is compared with.
+struct Bench {
+    ledger: Ledger,
+    memory: Memory,
+    model: Model,
+    hands: Hands,
+    now: Duration,
+    count: u64,
+    quota: u64,
+}
+
+impl Bench {
+    fn new(quota: u64) -> Bench {
+        let memory = Memory::default();
+        let mut bench = Bench {
+            ledger: Ledger::new(memory.opening(), quota),
+            memory,
+            model: Model::new(quota),
+            hands: Hands::default(),
+            now: Duration::ZERO,
+            count: 0,
+            quota,
+        };
+        bench.batch(End::Kept, |bench| (0..QUEUES).for_each(|queue| bench.open(queue, bench.model.limits_at_first())));
+        bench
+    }
+
+    fn batch(&mut self, end: End, work: impl FnOnce(&mut Bench)) {
+        let before = self.model.clone();
+        self.ledger.begin();
+        work(self);
+        self.ledger.finish(&mut self.memory);
+        let kept = matches!(end, End::Kept | End::Cut(true));
+        if kept {
+            self.memory.keep();
+        } else {
+            self.memory.undo();
+            self.model = before;
+            self.model.queues.iter_mut().for_each(|queue| queue.loose = true);
+        }
+        match end {
+            End::Kept => self.ledger.keep(),
+            End::Undone => drop(self.ledger.undo()),
+            End::Cut(_) => self.restart(),
+        }
+        // A reader that took what was then undone has it still.
+        let rows = &self.model.queues;
+        self.hands.0.retain(|(queue, sequence)| rows[index(*queue)].row(*sequence).is_some());
+        self.compare();
+    }
+
+    /// Memory is lost; readers come back as they were.
+    fn restart(&mut self) {
+        self.hands.0.clear();
+        self.model.queues.iter_mut().for_each(|queue| queue.loose = true);
+        self.ledger = Ledger::new(self.memory.opening(), self.quota);
+        self.ledger.begin();
+        for queue in 0..QUEUES {
+            if let Some(limits) = self.model.queues[queue].limits {
+                self.ledger.open(&id(queue), limits).unwrap();
+            }
+        }
+        self.ledger.finish(&mut self.memory);
+        self.memory.keep();
+        self.ledger.keep();
+    }
+
+    fn open(&mut self, queue: usize, limits: QueueLimits) {
+        assert_eq!(self.ledger.open(&id(queue), limits).unwrap(), number(queue));
+        self.model.queues[queue].open(limits);
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Unit { .. } => {
+                let unit = self.unit(&step);
+                let now = self.model.clone();
+                let expected = self.model.apply(&unit, &self.hands.0);
+                let is = self.ledger.apply(&unit, &mut self.memory, &mut self.hands);
+                assert_eq!(is.map(|sequences| sequences.to_vec()), expected);
+                match expected {
+                    Ok(_) => self.hands.0.retain(|place| !consumes(&unit, *place)),
+                    Err(_) => assert_eq!(self.model, now, "a refused unit leaves no trace in the model either"),
+                }
+            }
+            Step::Take(queue, count) => {
+                let rows = self.model.queues[queue].rows.iter().map(|row| (number(queue), row.sequence));
+                let free: Vec<_> = rows.filter(|place| !self.hands.0.contains(place)).take(count).collect();
+                self.hands.0.extend(free);
+            }
+            Step::GiveBack(queue) => {
+                self.hands.0.retain(|(held, _)| *held != number(queue));
+                self.model.queues[queue].loose = true;
+            }
+            Step::Open(queue, limits) => self.open(queue, limits),
+            Step::Leave(queue) => {
+                self.ledger.leave(number(queue), self.now).unwrap();
+                self.model.queues[queue].leave(self.now);
+            }
+            Step::Sweep(count) => {
+                let (records, windows) = (&mut self.memory, &mut self.hands);
+                let swept = self.ledger.sweep(self.now, KEEP, count, records, windows).unwrap();
+                assert_eq!(swept.freed, self.model.sweep(self.now, KEEP, count, &self.hands.0));
+                assert_eq!(swept.more, swept.freed.len() == count);
+            }
+            Step::Drop(queue, count) => {
+                let (records, windows) = (&mut self.memory, &mut self.hands);
+                let swept = self.ledger.drop_rows(number(queue), count, records, windows).unwrap();
+                assert_eq!(swept.freed, self.model.drop_rows(number(queue), count, &self.hands.0));
+            }
+            Step::Wait(seconds) => self.now += Duration::from_secs(seconds),
+        }
+    }
+
+    fn unit(&mut self, step: &Step) -> Unit {
+        let Step::Unit { row, consumes, buries, publishes, values, reads } = step else { panic!("no unit") };
+        let mut unit = Unit::default();
+        if let Some((queue, nth)) = *row {
+            let mut held = self.hands.0.iter().filter(|(held, _)| *held == number(queue));
+            if let Some((queue, sequence)) = held.nth(nth).copied() {
+                let row = self.model.queues[index(queue)].row(sequence).unwrap();
+                let (envelope, failed) = (row.envelope.clone(), row.failed);
+                if *consumes {
+                    unit.consumed = Some(Consumed { queue, sequence, envelope: envelope.clone(), failed });
+                } else {
+                    unit.attempt = Some(Attempt { queue, sequence, failed: (failed + 1) % 3 });
+                }
+                if *buries {
+                    unit.burial = Some(Burial { queue: number(QUEUES - 1), envelope, note: note() });
+                }
+            }
+        }
+        for Publish { topic, size, into, retain } in publishes {
+            self.count += 1;
+            let mut envelope = envelope(self.count, TOPICS[*topic], vec![0; *size], self.now);
+            envelope.message.retain = *retain;
+            let readers = into.iter().map(|queue| ReaderId::Durable(number(*queue)));
+            unit.publishes.push(Planned { envelope: Arc::new(envelope), readers: readers.collect() });
+        }
+        for (shared, key, size) in values {
+            self.count += 1;
+            let value = size.map(|size| Arc::from(vec![self.count as u8; size]));
+            unit.values.push(ValueChange { bucket: bucket(*shared), key: KEYS[*key].to_owned(), value });
+        }
+        for (shared, key, fresh) in reads {
+            let (bucket, key) = (bucket(*shared), KEYS[*key].to_owned());
+            let is = self.model.values.get(&(bucket.id.clone(), key.clone())).cloned();
+            let value = if *fresh { is.map(Arc::from) } else { Some(Arc::from(*b"never there")) };
+            unit.reads.push(ValueRead { bucket, key, value });
+        }
+        unit
+    }
+
+    fn compare(&self) {
+        for (place, queue) in self.model.queues.iter().enumerate() {
+            let view = self.ledger.queues().find(|view| view.number == number(place)).unwrap();
+            let rows: Vec<_> = self.memory.queue(number(place)).map(|(row, envelope)| (row, envelope.id)).collect();
+            let expected: Vec<_> = queue.rows.iter().map(|row| (row.sequence, row.envelope.id)).collect();
+            assert_eq!(rows, expected, "the rows of queue {place}");
+            let record = view.record;
+            let bytes: u64 = queue.rows.iter().map(|row| row_bytes(&row.envelope)).sum();
+            assert_eq!((record.messages, record.bytes), (rows.len() as u64, bytes), "what is counted of {place}");
+            assert_eq!((record.next, record.dropped, record.expired), (queue.next, queue.dropped, queue.expired));
+            assert_eq!((view.limits, record.left), (queue.limits, queue.left));
+            assert!(rows.first().is_none_or(|(first, _)| record.head <= *first), "{} is no head", record.head);
+            for row in &queue.rows {
+                assert_eq!(self.memory.attempts(number(place), row.sequence), row.failed);
+            }
+            if let Some(limits) = queue.limits.filter(|limits| limits.full != FullRule::Refuse) {
+                let over = record.messages > limits.messages || record.bytes > limits.bytes;
+                let free = rows.iter().filter(|(row, _)| !self.hands.0.contains(&(number(place), *row))).count();
+                assert!(!over || free <= 1 || queue.loose, "rows beyond the limits that nobody has in hand");
+            }
+        }
+        let stray = |key: &&Key| match key {
+            Key::Topic(queue, topic) => {
+                let named = self.memory.rows.get(key).cloned();
+                !self.model.queues[index(*queue)].rows.iter().any(|row| {
+                    Some(Value::Number(row.sequence)) == named && row.envelope.message.topic.as_str() == topic
+                })
+            }
+            Key::Attempts(queue, row) => self.model.queues[index(*queue)].row(*row).is_none(),
+            _ => false,
+        };
+        assert_eq!(self.memory.rows.keys().filter(stray).collect::<Vec<_>>(), [] as [&Key; 0], "nothing is left over");
+        for ((bucket, key), value) in &self.model.values {
+            let is = self.memory.rows.get(&Key::Value(bucket.clone(), key.clone()));
+            assert_eq!(is, Some(&Value::Bytes(value.clone())));
+        }
+        assert_eq!(self.ledger.bytes(), self.model.bytes(), "what everything takes");
+        let values = self.memory.rows.keys().filter(|key| matches!(key, Key::Value(..))).count();
+        assert_eq!(values, self.model.values.len());
+    }
+}
+
+const KEYS: [&str; 3] = ["x", "y", "zz"];
+
+fn bucket(shared: bool) -> Arc<Bucket> {
+    let (id, quota) = match shared {
+        true => (BucketId::Shared("s".into()), 100),
+        false => (BucketId::Own { component: "c".into(), name: "s".into() }, 60),
+    };
+    Arc::new(Bucket { id, quota })
+}
+
+fn note() -> DeathNote {
+    let at = WallTime { unix_ms: 0, trusted: false };
+    DeathNote { queue: None, reason: "poison".into(), attempts: 1, backtrace: String::new(), at }
+}
+
+fn consumes(unit: &Unit, place: (QueueNumber, u64)) -> bool {
+    unit.consumed.as_ref().is_some_and(|consumed| (consumed.queue, consumed.sequence) == place)
+}
+
+fn id(queue: usize) -> QueueId {
+    match queue {
+        0 => QueueId::Inbox { component: "c".into(), subscription: "s".into() },
+        1 => QueueId::Uplink("u".into()),
+        _ => QueueId::Dead(DeadOf::Component("c".into())),
+    }
+}
+
+fn number(queue: usize) -> QueueNumber {
+    QueueNumber(u32::try_from(queue).unwrap() + 1)
+}
+
+fn index(queue: QueueNumber) -> usize {
+    queue.0 as usize - 1
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..Default::default() })]
+
+    #[test]
+    fn q1_whatever_happens_the_ledger_counts_drops_and_refuses_as_its_model_does(
+        batches in proptest::collection::vec(any_batch(), 1..25),
+        quota in prop_oneof![Just(u64::MAX), 300..3000_u64],
+    ) {
+        let mut bench = Bench::new(quota);
+        for (steps, end) in batches {
+            bench.batch(end, |bench| steps.into_iter().for_each(|step| bench.step(step)));
+        }
+    }
+}
+
+/// As the hub drives it: room is taken when a message is promised, and given back when it is undone or its row goes.
+#[derive(Clone, Debug)]
+enum Place {
+    Reserve(u64),
+    /// The nth that is held is undone, or its row goes.
+    Release(usize),
+    Resize(u64, u64),
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    let bytes = || prop_oneof![8 => 0..50_u64, 1 => Just(u64::MAX), 1 => any::<u64>()];
+    prop_oneof![
+        4 => bytes().prop_map(Place::Reserve),
+        3 => (0..10_usize).prop_map(Place::Release),
+        1 => (0..8_u64, bytes()).prop_map(|(messages, bytes)| Place::Resize(messages, bytes)),
+    ]
+}
+
+fn refusing(messages: u64, bytes: u64) -> QueueLimits {
+    QueueLimits { messages, bytes, age: None, full: FullRule::Refuse }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn q5_what_is_promised_and_held_is_never_more_than_there_is_room_for(
+        places in proptest::collection::vec(any_place(), 1..100),
+    ) {
+        let (mut messages, mut bytes) = (5, 120);
+        let mut room = Room::new(id(0), refusing(messages, bytes), Usage::default());
+        let mut held: Vec<u64> = Vec::new();
+        for place in places {
+            match place {
+                Place::Reserve(size) => {
+                    let sum: u128 = held.iter().map(|size| u128::from(*size)).sum::<u128>() + u128::from(size);
+                    let fits = (held.len() as u64) < messages && sum <= u128::from(bytes);
+                    prop_assert_eq!(room.has(size), fits);
+                    prop_assert_eq!(room.reserve(size).is_ok(), fits);
+                    if fits {
+                        held.push(size);
+                    }
+                }
+                Place::Release(nth) if nth < held.len() => room.release(held.remove(nth)),
+                Place::Release(_) => {}
+                Place::Resize(new_messages, new_bytes) => {
+                    (messages, bytes) = (new_messages, new_bytes);
+                    room.resize(refusing(messages, bytes));
+                }
+            }
+            let used = Usage { messages: held.len() as u64, bytes: held.iter().sum() };
+            prop_assert_eq!(room.used(), used);
+        }
+    }
+}
+
+fn planned(count: u64, topic: &str, size: usize, queue: usize) -> Planned {
+    let readers = [ReaderId::Durable(number(queue))].into_iter().collect();
+    Planned { envelope: Arc::new(envelope(count, topic, vec![0; size], Duration::ZERO)), readers }
+}
+
+fn publish(bench: &mut Bench, planned: Planned) -> u64 {
+    let unit = Unit { publishes: vec![planned], ..Unit::default() };
+    bench.ledger.apply(&unit, &mut bench.memory, &mut bench.hands).unwrap()[0]
+}
+
+/// A queue of a million messages is no slower than one of ten.
+#[test]
+fn what_a_unit_costs_does_not_grow_with_the_queue() {
+    for full in [FullRule::DropOldest, FullRule::LastPerTopic] {
+        let mut bench = Bench::new(u64::MAX);
+        let limits = QueueLimits { messages: 1000, bytes: u64::MAX, age: None, full };
+        bench.ledger.begin();
+        bench.ledger.open(&id(0), limits).unwrap();
+        let mut most = 0;
+        for count in 0..5000 {
+            let before = bench.memory.looks.get();
+            // Each topic comes twice: once to be replaced, once to make room.
+            publish(&mut bench, planned(count, &format!("t/{}", count / 2), 1, 0));
+            most = most.max(bench.memory.looks.get() - before);
+        }
+        assert!(most <= 100, "{full} looked at {most} rows for one message");
+        let looks = bench.memory.looks.get();
+        assert!(looks <= 10_000, "{full} looked at {looks} rows for 5,000 messages");
+        bench.ledger.keep();
+    }
+}
+
+#[test]
+fn m4_retained_messages_end_at_their_limit_and_an_empty_one_makes_room() {
+    let mut bench = Bench::new(u64::MAX);
+    bench.ledger.begin();
+    let retain = |bench: &mut Bench, number: u64, size: usize| {
+        let mut message = envelope(number, &format!("r/{number}"), vec![0; size], Duration::ZERO);
+        message.message.retain = true;
+        let publishes = vec![Planned { envelope: Arc::new(message), readers: [].into_iter().collect() }];
+        let unit = Unit { publishes, ..Unit::default() };
+        bench.ledger.apply(&unit, &mut bench.memory, &mut bench.hands).unwrap();
+        let kept = bench.memory.rows.contains_key(&Key::Retained(format!("r/{number}")));
+        assert!(bench.ledger.bytes() <= RETAINED_BYTES);
+        kept
+    };
+    let fit = RETAINED_BYTES / (MESSAGE_BYTES as u64 + ROW_BYTES + 4);
+    for number in 0..fit {
+        assert!(retain(&mut bench, number, MESSAGE_BYTES), "{number} of {fit}");
+    }
+    assert!(!retain(&mut bench, 9999, MESSAGE_BYTES));
+    assert!(!retain(&mut bench, 0, 0), "cleared");
+    assert!(retain(&mut bench, 9999, MESSAGE_BYTES - 2));
+}
+
+/// The index of topics is kept though the rule that needs it comes and goes.
+#[test]
+fn q1_a_rule_that_comes_back_finds_no_topic_of_a_row_that_has_gone() {
+    let mut bench = Bench::new(u64::MAX);
+    let limits = |full| QueueLimits { messages: 10, bytes: 10_000, age: None, full };
+    bench.ledger.begin();
+    bench.ledger.open(&id(0), limits(FullRule::LastPerTopic)).unwrap();
+    let first = publish(&mut bench, planned(1, "a", 1, 0));
+    publish(&mut bench, planned(2, "b", 1, 0));
+    bench.ledger.open(&id(0), limits(FullRule::Refuse)).unwrap();
+    let envelope = bench.memory.queue(number(0)).next().unwrap().1.clone();
+    let consumed = Consumed { queue: number(0), sequence: first, envelope, failed: 0 };
+    let unit = Unit { consumed: Some(consumed), ..Unit::default() };
+    bench.ledger.apply(&unit, &mut bench.memory, &mut bench.hands).unwrap();
+    bench.ledger.open(&id(0), limits(FullRule::LastPerTopic)).unwrap();
+    publish(&mut bench, planned(3, "a", 1, 0));
+    assert_eq!(bench.ledger.usage_of(number(0)).messages, 2);
+    assert_eq!(bench.memory.queue(number(0)).count(), 2);
+}
