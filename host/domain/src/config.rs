@@ -39,7 +39,7 @@ use scalar::{file, integer, kind, loopback, path, text};
 pub(crate) use source::is_name;
 use source::{Lines, Table};
 pub use store::{Store, StoreEngine};
-pub use subscription::{Delivery, DurableQueue, LiveFullRule, Order, Subscription};
+pub use subscription::{Delivery, DurableQueue, LiveFullRule, Subscription};
 use substitute::Names;
 
 use crate::limits;

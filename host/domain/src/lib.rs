@@ -11,7 +11,6 @@ pub mod delivery;
 pub mod fault;
 pub mod grant;
 pub mod handling;
-pub mod kv;
 pub mod ledger;
 pub mod limits;
 pub mod link;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::source::Table;
 use super::values::show_size;
 use super::{Component, Delivery, Store};
-use crate::kv::BucketId;
+use crate::ledger::BucketId;
 
 type Components = BTreeMap<Arc<str>, Arc<Component>>;
 
@@ -16,10 +16,10 @@ type Components = BTreeMap<Arc<str>, Arc<Component>>;
 pub(super) fn shared_buckets(t: &mut Table, components: &Components) {
     let mut first: BTreeMap<&Arc<str>, (&Arc<str>, u64)> = BTreeMap::new();
     for (component, grant) in components.values().flat_map(|of| of.grants.kv.values().map(|grant| (&of.name, grant))) {
-        let BucketId::Shared(bucket) = &grant.bucket else { continue };
-        let (other, bytes) = *first.entry(bucket).or_insert((component, grant.bytes));
-        if bytes != grant.bytes {
-            let (here, there) = (show_size(grant.bytes), show_size(bytes));
+        let BucketId::Shared(bucket) = &grant.bucket.id else { continue };
+        let (other, bytes) = *first.entry(bucket).or_insert((component, grant.bucket.quota));
+        if bytes != grant.bucket.quota {
+            let (here, there) = (show_size(grant.bucket.quota), show_size(bytes));
             t.mistake_at(
                 &["component", component, "grant", "kv", bucket],
                 format!("the shared bucket has {here} here, and {there} in component.{other}.grant.kv"),

@@ -15,7 +15,7 @@ use super::origin::{network, origin};
 use super::scalar::{self, choice, path, text};
 use super::source::Table;
 use super::substitute::Names;
-use crate::kv::BucketId;
+use crate::ledger::{Bucket, BucketId};
 use crate::limits;
 use crate::topic::Filter;
 
@@ -54,9 +54,8 @@ pub struct DirGrant {
 /// One bucket, its component's own or shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvGrant {
-    pub bucket: BucketId,
-    /// Keys and values that the bucket may hold together, the same for all that share it.
-    pub bytes: u64,
+    /// Its quota is the same for all that share it.
+    pub bucket: Bucket,
     pub read_only: bool,
 }
 
@@ -105,20 +104,23 @@ impl KvGrant {
     /// Either whose it is alone, or a table with that and its limits.
     fn read(t: &mut Table, name: &str) -> Option<KvGrant> {
         let component = t.names.component.clone()?;
-        let bucket = |whose| match whose {
-            Whose::Own => BucketId::Own { component, bucket: name.into() },
-            Whose::Shared => BucketId::Shared(name.into()),
+        let bucket = |whose, quota| {
+            let id = match whose {
+                Whose::Own => BucketId::Own { component, name: name.into() },
+                Whose::Shared => BucketId::Shared(name.into()),
+            };
+            Bucket { id, quota }
         };
         match t.ask(name) {
             Some(DeValue::Table(_)) => t.table(name, |t| {
                 let whose = t.required("bucket", "\"own\"", whose);
                 let bytes = t.size("bytes", limits::KV_BYTES);
                 let read_only = t.flag("read-only", false);
-                Some(KvGrant { bucket: bucket(whose?), bytes, read_only })
+                Some(KvGrant { bucket: bucket(whose?, bytes), read_only })
             }),
             _ => {
                 let whose = t.optional(name, whose)?;
-                Some(KvGrant { bucket: bucket(whose), bytes: limits::KV_BYTES.default, read_only: false })
+                Some(KvGrant { bucket: bucket(whose, limits::KV_BYTES.default), read_only: false })
             }
         }
     }

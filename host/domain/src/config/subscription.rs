@@ -6,6 +6,7 @@
 use super::queue::{only_durable, read_limits};
 use super::scalar::{choice, filter};
 use super::source::Table;
+use crate::delivery::Policy;
 use crate::limits;
 use crate::queue::QueueLimits;
 use crate::topic::Filter;
@@ -41,19 +42,8 @@ pub struct DurableQueue {
     pub limits: QueueLimits,
     /// Whether messages of quality 0 are kept, too.
     pub qos0: bool,
-    pub order: Order,
-    /// How often a delivery is tried before it goes to dead-letter.
-    pub attempts: u64,
-}
-
-/// What becomes of the deliveries behind one that failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// They wait until it was handled or given up.
-    #[default]
-    Strict,
-    /// They pass it.
-    Relaxed,
+    /// What becomes of a delivery that failed, and of those behind it.
+    pub policy: Policy,
 }
 
 #[derive(Clone, Copy)]
@@ -89,8 +79,10 @@ impl DurableQueue {
         DurableQueue {
             limits: t.table("queue", read_limits),
             qos0: t.flag("qos0", false),
-            order: t.choice("order", &[("strict", Order::Strict), ("relaxed", Order::Relaxed)]),
-            attempts: t.count("attempts", limits::ATTEMPTS),
+            policy: Policy {
+                attempts: u32::try_from(t.count("attempts", limits::ATTEMPTS)).unwrap_or(u32::MAX),
+                relaxed: t.choice("order", &[("strict", false), ("relaxed", true)]),
+            },
         }
     }
 }

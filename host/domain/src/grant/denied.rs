@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::config::values::show_size;
 use crate::config::{GrantTable, HttpGrant, KvGrant, is_name};
-use crate::kv::BucketId;
+use crate::ledger::BucketId;
 use crate::limits::{NAME_BYTES, TIMERS_PENDING};
 use crate::topic::Topic;
 
@@ -160,8 +160,8 @@ fn with_network(grant: &HttpGrant, address: IpAddr) -> String {
 }
 
 fn writable(grant: &KvGrant) -> String {
-    let whose = if matches!(grant.bucket, BucketId::Shared(_)) { "shared" } else { "own" };
-    format!("{{ bucket = {}, bytes = {} }}", quoted(whose), quoted(&show_size(grant.bytes)))
+    let whose = if matches!(grant.bucket.id, BucketId::Shared(_)) { "shared" } else { "own" };
+    format!("{{ bucket = {}, bytes = {} }}", quoted(whose), quoted(&show_size(grant.bucket.quota)))
 }
 
 /// What a grant for this host is best called: a name's first label, or the whole address.

@@ -72,9 +72,9 @@ fn a_bucket_is_changed_only_where_that_is_granted() {
          [component.alarm.grant.kv]\nplant = { bucket = \"shared\", bytes = \"2MiB\" }",
     );
     let plant = all.kv("plant").unwrap();
-    assert_eq!((plant.bucket.to_string().as_str(), plant.bytes), ("shared/plant", 2 * MIB));
+    assert_eq!((plant.bucket.id.to_string().as_str(), plant.bucket.quota), ("shared/plant", 2 * MIB));
     let state = all.kv_write("state").unwrap();
-    assert_eq!((state.bucket.to_string().as_str(), state.bytes), ("component/alarm/state", KV_BYTES.default));
+    assert_eq!((state.bucket.id.to_string().as_str(), state.bucket.quota), ("own/alarm/state", KV_BYTES.default));
     assert!(all.kv("other").is_err() && all.kv_write("other").is_err());
     let writable = grants(all.kv_write("plant").unwrap_err().cure().unwrap());
     assert_eq!(writable.kv_write("plant"), writable.kv("plant"));

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgewit_domain::config::{
-    Config, DeadFullRule, DeadLetter, Delivery, DurableQueue, LiveFullRule, LogFormat, LogLevel, Order, Profile,
-    StoreEngine,
+    Config, DeadFullRule, DeadLetter, Delivery, DurableQueue, LiveFullRule, LogFormat, LogLevel, Profile, StoreEngine,
 };
+use edgewit_domain::delivery::Policy;
 use edgewit_domain::limits;
 use edgewit_domain::queue::{FullRule, QueueLimits};
 use expect_test::expect_file;
@@ -165,11 +165,12 @@ fn the_full_file_is_read_key_by_key() {
     assert_eq!(commands.delivery, live(messages, bytes, LiveFullRule::DropOldest));
     let age = Some(Duration::from_secs(2 * 24 * 3600));
     let limits = QueueLimits { messages: 5000, bytes: 32 * limits::MIB, age, full: FullRule::LastPerTopic };
-    let orders = DurableQueue { limits, qos0: true, order: Order::Relaxed, attempts: 5 };
+    let orders = DurableQueue { limits, qos0: true, policy: Policy { attempts: 5, relaxed: true } };
     assert_eq!(a.subscriptions["orders"].delivery, Delivery::Durable(orders));
     let (messages, bytes) = (limits::DURABLE_MESSAGES.default, limits::DURABLE_BYTES.default);
     let limits = QueueLimits { messages, bytes, age: None, full: FullRule::Refuse };
-    let plans = DurableQueue { limits, qos0: false, order: Order::Strict, attempts: limits::ATTEMPTS.default };
+    let policy = Policy { attempts: 10, relaxed: false };
+    let plans = DurableQueue { limits, qos0: false, policy };
     assert_eq!(a.subscriptions["plans"].delivery, Delivery::Durable(plans), "what a durable queue leaves out");
     let given_up = DeadLetter { messages: 50, bytes: 2 * limits::MIB, full: DeadFullRule::DropOldest };
     assert_eq!(a.dead_letter, given_up);
@@ -182,10 +183,13 @@ fn the_full_file_is_read_key_by_key() {
     let spool = &a.grants.dir["spool"];
     assert_eq!((spool.path.as_path(), spool.write), (Path::new("/var/spool/average"), true));
     let state = &a.grants.kv["state"];
-    assert_eq!((state.bucket.to_string().as_str(), state.bytes), ("component/average/state", limits::KV_BYTES.default));
+    assert_eq!(
+        (state.bucket.id.to_string().as_str(), state.bucket.quota),
+        ("own/average/state", limits::KV_BYTES.default)
+    );
     assert!(!state.read_only);
     let plant = &a.grants.kv["plant"];
-    assert_eq!((plant.bucket.to_string().as_str(), plant.bytes), ("shared/plant", 4 * limits::MIB));
+    assert_eq!((plant.bucket.id.to_string().as_str(), plant.bucket.quota), ("shared/plant", 4 * limits::MIB));
     assert!(plant.read_only);
     assert!(!a.grants.dir["tables"].write, "a directory is read-only unless it says otherwise");
     assert_eq!(a.limits.memory, 16 * limits::MIB);
