@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ledger::{ValueChange, ValueRead};
 use crate::message::{Envelope, Message};
 
 /// What the hub hands to a guest's `on-message`.
@@ -50,11 +51,14 @@ pub enum TimerChange {
 pub struct Effects {
     pub publishes: Vec<Message>,
     pub timers: Vec<TimerChange>,
+    pub values: Vec<ValueChange>,
+    /// What it saw of buckets that others write as well.
+    pub reads: Vec<ValueRead>,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
-        self.publishes.is_empty() && self.timers.is_empty()
+        self.publishes.is_empty() && self.timers.is_empty() && self.values.is_empty() && self.reads.is_empty()
     }
 }
 

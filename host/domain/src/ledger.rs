@@ -16,6 +16,7 @@ mod unit;
 
 use std::collections::BTreeMap;
 
+use crate::kv::BucketId;
 use crate::limits::{RETAINED, RETAINED_BYTES};
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
@@ -26,8 +27,8 @@ pub use readers::{QueueView, Swept};
 pub use records::{Broken, QueueRecord, Records, RowHead, Windows};
 pub use room::{NoRoom, Room};
 pub use unit::{
-    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit,
-    ValueChange, ValueRead,
+    Attempt, Bucket, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit, ValueChange,
+    ValueRead,
 };
 
 /// Messages and their bytes.

@@ -171,6 +171,8 @@ impl Desk {
             wall_clock: wall,
             timers: self.timers.clone(),
             dirs: loaded.dirs.clone(),
+            rooms: Arc::new(edgewit_sandbox::EndlessRoom),
+            values: Arc::new(edgewit_sandbox::MemoryValues::default()),
             interrupter: self.interrupter.clone(),
             log_dropped: self.log_dropped.clone(),
         }

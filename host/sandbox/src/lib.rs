@@ -20,4 +20,7 @@ pub mod worker;
 
 pub use instance::{Exports, Instance};
 pub use link::{LinkError, Prepared};
-pub use services::{AddressCheck, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, LogCounter, Services};
+pub use services::{
+    AddressCheck, EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, LogCounter, MemoryValues,
+    Rooms, Services, Values, ValuesError,
+};

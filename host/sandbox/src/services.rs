@@ -3,6 +3,8 @@
 //! Nothing in here is a policy: what a component may do stands in its grants, and is checked before any
 //! of these is asked.
 
+mod memory;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,11 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use edgewit_domain::message::WallTime;
+use edgewit_domain::kv::BucketId;
+use edgewit_domain::message::{Message, WallTime};
 use edgewit_domain::timer::Timers;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
 use tokio::sync::watch;
+
+pub use memory::{EndlessRoom, MemoryValues};
 
 /// Everything that one instance is given. Cheap to clone; made anew for each component, not for each instance.
 #[derive(Clone)]
@@ -29,9 +34,34 @@ pub struct Services {
     pub timers: Arc<Mutex<Timers>>,
     /// One opened directory for each grant, by the grant's name.
     pub dirs: BTreeMap<Arc<str>, Arc<Dir>>,
+    pub rooms: Arc<dyn Rooms>,
+    pub values: Arc<dyn Values>,
     pub interrupter: Interrupter,
     pub log_dropped: LogCounter,
 }
+
+/// Room in the queues that refuse when they are full, for what the handling under way publishes.
+pub trait Rooms: Send + Sync {
+    /// Promises room in every such queue that the message would go into. What is promised is kept or given back by who
+    /// commits the handling or undoes it. The text names the queue that is full.
+    fn reserve(&self, message: &Message) -> Result<(), String>;
+}
+
+/// The values in the component's buckets, as every handling before this one left them.
+pub trait Values: Send + Sync {
+    fn get(&self, bucket: &BucketId, key: &str) -> Result<Option<Arc<[u8]>>, ValuesError>;
+
+    /// Keys in their order, behind `after`, at most `count`.
+    fn keys(&self, bucket: &BucketId, after: Option<&str>, count: usize) -> Result<Vec<String>, ValuesError>;
+
+    /// Bytes of all keys and values.
+    fn bytes(&self, bucket: &BucketId) -> Result<u64, ValuesError>;
+}
+
+/// The store cannot be read; the text says what is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValuesError(pub String);
 
 /// Ends what an instance is doing, from another thread: a blocking call at once, a computation within a tick or two.
 #[derive(Clone, Debug)]

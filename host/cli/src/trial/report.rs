@@ -103,7 +103,7 @@ enum Timer {
 impl Report {
     pub fn new(input: Input, outcome: TrialOutcome, wall: Duration, cost: Cost) -> Self {
         let result = match outcome {
-            TrialOutcome::Done(Effects { publishes, timers }) => Ending::Done {
+            TrialOutcome::Done(Effects { publishes, timers, .. }) => Ending::Done {
                 publishes: publishes.into_iter().map(Published::from).collect(),
                 timers: timers.into_iter().map(Timer::from).collect(),
             },

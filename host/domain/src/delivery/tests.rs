@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ledger::{BucketId, Refusal};
+use crate::kv::BucketId;
+use crate::ledger::Refusal;
 use crate::message::{Envelope, Message, MessageId, Origin, WallTime};
 use crate::topic::Topic;
 

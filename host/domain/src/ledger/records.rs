@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::unit::{BucketId, DeathNote, SavedTimer};
+use super::unit::{DeathNote, SavedTimer};
+use crate::kv::BucketId;
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
 

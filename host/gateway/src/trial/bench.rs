@@ -10,7 +10,7 @@ use edgewit_domain::handling::{Delivery, Effects, Outcome, StartReason, Tick, Ti
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin};
 use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
-use edgewit_sandbox::{Instance, Interrupter, LogCounter, Services};
+use edgewit_sandbox::{EndlessRoom, Instance, Interrupter, LogCounter, MemoryValues, Services};
 
 use super::{Cost, TrialOutcome, not_asked};
 use crate::clock::{Clock, wall};
@@ -28,6 +28,7 @@ pub(super) struct Bench {
     component: Arc<Component>,
     loaded: Loaded,
     services: Services,
+    values: Arc<MemoryValues>,
     clock: Clock,
     /// What the component's pending one-shot timers were set with.
     payloads: BTreeMap<String, Vec<u8>>,
@@ -39,12 +40,15 @@ pub(super) struct Bench {
 
 impl Bench {
     pub fn new(component: Arc<Component>, loaded: Loaded, io: tokio::runtime::Handle) -> Self {
+        let values = Arc::new(MemoryValues::default());
         let services = Services {
             io,
             fetch: Arc::new(Fetching::default()),
             wall_clock: wall,
             timers: Arc::new(Mutex::new(Timers::new(&component.timers, Duration::ZERO))),
             dirs: loaded.dirs.clone(),
+            rooms: Arc::new(EndlessRoom),
+            values: values.clone(),
             interrupter: Interrupter::new(),
             log_dropped: LogCounter::default(),
         };
@@ -52,6 +56,7 @@ impl Bench {
             component,
             loaded,
             services,
+            values,
             clock: Clock::start(),
             payloads: BTreeMap::new(),
             instance: None,
@@ -135,6 +140,7 @@ impl Bench {
             Outcome::Done(more) => {
                 effects.publishes.extend(more.publishes);
                 effects.timers.extend(more.timers);
+                effects.values.extend(more.values);
                 Outcome::Done(effects)
             }
             rejected => rejected,
@@ -158,6 +164,7 @@ impl Bench {
             };
         }
         lock(&self.services.timers).apply(self.clock.now(), effects.timers.clone());
+        self.values.apply(&effects.values);
         effects
     }
 }

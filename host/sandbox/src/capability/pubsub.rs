@@ -26,7 +26,10 @@ impl Guest {
             .grants
             .publish(&message.topic)
             .map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
-        self.effects.publish(message).map_err(types::PublishError::Quota)
+        self.effects.check_publish(&message).map_err(types::PublishError::Quota)?;
+        self.services.rooms.reserve(&message).map_err(types::PublishError::NoRoom)?;
+        self.effects.publish(message);
+        Ok(())
     }
 }
 

@@ -31,6 +31,8 @@ impl Collector {
     pub fn clear(&mut self) {
         self.effects.publishes.clear();
         self.effects.timers.clear();
+        self.effects.values.clear();
+        self.effects.reads.clear();
         self.bytes = 0;
     }
 
@@ -39,7 +41,8 @@ impl Collector {
         std::mem::take(&mut self.effects)
     }
 
-    pub fn publish(&mut self, message: Message) -> Result<(), String> {
+    /// Whether the handling may publish this as well.
+    pub fn check_publish(&self, message: &Message) -> Result<(), String> {
         let bytes = self.bytes.saturating_add(message.size() as u64);
         if self.effects.publishes.len() as u64 >= self.max_publishes {
             return Err(format!("one handling may publish {} messages (limits.publishes)", self.max_publishes));
@@ -47,9 +50,12 @@ impl Collector {
         if bytes > self.max_bytes {
             return Err(format!("one handling may publish {} bytes (limits.publish-bytes)", self.max_bytes));
         }
-        self.bytes = bytes;
-        self.effects.publishes.push(message);
         Ok(())
+    }
+
+    pub fn publish(&mut self, message: Message) {
+        self.bytes = self.bytes.saturating_add(message.size() as u64);
+        self.effects.publishes.push(message);
     }
 
     pub fn change_timer(&mut self, change: TimerChange) -> Result<(), String> {

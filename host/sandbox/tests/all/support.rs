@@ -19,7 +19,8 @@ use edgewit_sandbox::artifact::{Artifact, Digest, DigestIndex, Loader};
 use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::worker::WorkerCommand;
 use edgewit_sandbox::{
-    Fetch, FetchError, FetchRequest, FetchResponse, Instance, Interrupter, LinkError, LogCounter, Prepared, Services,
+    EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Instance, Interrupter, LinkError, LogCounter,
+    MemoryValues, Prepared, Services,
 };
 
 pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Profile::Standard).unwrap());
@@ -106,6 +107,8 @@ pub fn services(component: &Component) -> Services {
         wall_clock: || WallTime { unix_ms: 1_700_000_000_000, trusted: true },
         timers: Arc::new(Mutex::new(Timers::new(&component.timers, Duration::ZERO))),
         dirs: BTreeMap::new(),
+        rooms: Arc::new(EndlessRoom),
+        values: Arc::new(MemoryValues::default()),
         interrupter: Interrupter::new(),
         log_dropped: LogCounter::default(),
     }
