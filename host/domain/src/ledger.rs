@@ -16,7 +16,6 @@ mod unit;
 
 use std::collections::BTreeMap;
 
-use crate::kv::BucketId;
 use crate::limits::{RETAINED, RETAINED_BYTES};
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
@@ -27,8 +26,8 @@ pub use readers::{QueueView, Swept};
 pub use records::{Broken, QueueRecord, Records, RowHead, Windows};
 pub use room::{NoRoom, Room};
 pub use unit::{
-    Attempt, Bucket, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit, ValueChange,
-    ValueRead,
+    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit,
+    ValueChange, ValueRead,
 };
 
 /// Messages and their bytes.

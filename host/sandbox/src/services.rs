@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use edgewit_domain::kv::BucketId;
+use edgewit_domain::ledger::BucketId;
 use edgewit_domain::message::{Message, WallTime};
 use edgewit_domain::timer::Timers;
 use http_body_util::combinators::UnsyncBoxBody;

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::kv::BucketId;
-use edgewit_domain::ledger::{Broken, DeathNote, Ledger, Opening, QueueRecord, Refusal, SavedTimer, Unit};
+use edgewit_domain::ledger::{Broken, BucketId, DeathNote, Ledger, Opening, QueueRecord, Refusal, SavedTimer, Unit};
 use edgewit_domain::message::{Envelope, WallTime};
 use edgewit_domain::queue::QueueNumber;
 

@@ -235,6 +235,7 @@ mod tests {
                 TimerChange::Set { name: "quiet".into(), after: Duration::from_secs(5), payload: b"x".to_vec() },
                 TimerChange::Cancel { name: "loud".into() },
             ],
+            ..Effects::default()
         };
         let input = Input::Message { topic: "sensors/a".into(), payload: Vec::new() };
         Report::new(input, TrialOutcome::Done(effects), Duration::from_micros(1200), cost(900))

@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::kv::BucketId;
-use crate::ledger::Refusal;
+use crate::ledger::{BucketId, Refusal};
 use crate::message::{Envelope, Message, MessageId, Origin, WallTime};
 use crate::topic::Topic;
 

@@ -6,8 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::unit::{DeathNote, SavedTimer};
-use crate::kv::BucketId;
+use super::unit::{BucketId, DeathNote, SavedTimer};
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
 

@@ -3,15 +3,16 @@
 //! A handling that returned well is one unit, and so is a message from outside. Many units share one transaction of
 //! the store, but each is judged by itself: what makes one impossible does not touch the others.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::records::Broken;
-use crate::kv::BucketId;
 use crate::message::{Envelope, WallTime};
-use crate::queue::{QueueId, QueueNumber};
+use crate::queue::{NoSuchName, QueueId, QueueNumber};
 use crate::routing::{ReaderId, Readers};
 
 /// A message and who gets it.
@@ -71,6 +72,34 @@ pub struct Burial {
     pub queue: QueueNumber,
     pub envelope: Arc<Envelope>,
     pub note: DeathNote,
+}
+
+/// A bucket of values.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BucketId {
+    Own { component: Arc<str>, name: Arc<str> },
+    Shared(Arc<str>),
+}
+
+impl fmt::Display for BucketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BucketId::Own { component, name } => write!(f, "own/{component}/{name}"),
+            BucketId::Shared(name) => write!(f, "shared/{name}"),
+        }
+    }
+}
+
+impl FromStr for BucketId {
+    type Err = NoSuchName;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchName> {
+        match text.split('/').collect::<Vec<_>>().as_slice() {
+            ["own", component, name] => Ok(BucketId::Own { component: (*component).into(), name: (*name).into() }),
+            ["shared", name] => Ok(BucketId::Shared((*name).into())),
+            _ => Err(NoSuchName),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use edgewit_domain::kv::BucketId;
+use edgewit_domain::ledger::BucketId;
 use edgewit_domain::ledger::{ValueChange, value_bytes};
 use edgewit_domain::message::Message;
 

@@ -1,6 +1,6 @@
 //! The keys of rows: a letter for the kind, then what names the row, so that rows that are read together lie together.
 
-use edgewit_domain::kv::BucketId;
+use edgewit_domain::ledger::BucketId;
 use edgewit_domain::queue::QueueNumber;
 
 /// The gateway's uptime.

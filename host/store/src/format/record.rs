@@ -8,7 +8,7 @@ use edgewit_domain::message::WallTime;
 use super::bytes::{Reader, Writer};
 
 pub fn write_queue(row: &mut Vec<u8>, record: &QueueRecord) {
-    let QueueRecord { id, head, next, messages, bytes, dropped, expired, left } = record;
+    let QueueRecord { id, head, next, messages, bytes, dropped, expired, left, beside } = record;
     let mut to = Writer(row);
     to.text(&id.to_string());
     for number in [*head, *next, *messages, *bytes, *dropped, *expired] {
@@ -16,6 +16,7 @@ pub fn write_queue(row: &mut Vec<u8>, record: &QueueRecord) {
     }
     // Zero where it has a reader.
     to.number(left.map_or(0, |left| micros(left).saturating_add(1)));
+    to.byte((*beside).into());
 }
 
 pub fn read_queue(row: &[u8]) -> Option<QueueRecord> {
@@ -29,6 +30,7 @@ pub fn read_queue(row: &[u8]) -> Option<QueueRecord> {
         dropped: from.number()?,
         expired: from.number()?,
         left: from.number()?.checked_sub(1).map(Duration::from_micros),
+        beside: from.byte()? != 0,
     })
 }
 

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-use edgewit_domain::kv::BucketId;
-use edgewit_domain::ledger::{Broken, DeathNote, QueueRecord, Records, RowHead, SavedTimer};
+use edgewit_domain::ledger::{Broken, BucketId, DeathNote, QueueRecord, Records, RowHead, SavedTimer};
 use edgewit_domain::message::Envelope;
 use edgewit_domain::queue::QueueNumber;
 
