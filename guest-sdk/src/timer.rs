@@ -11,7 +11,8 @@ pub use crate::bindings::imports::edgewit::timer::types::Tick;
 /// Why a timer was not set.
 pub use crate::bindings::imports::edgewit::timer::types::TimerError;
 
-/// Ticks once, after so much running time. A pending timer of the same name is replaced.
+/// Ticks once, after so much running time, and at the soonest after 10 ms. A pending timer of the same name is
+/// replaced.
 pub fn set(name: &str, after: Duration, payload: &[u8]) -> Result<(), TimerError> {
     let milliseconds = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
     host::timer_set(name, milliseconds, payload)

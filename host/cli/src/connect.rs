@@ -69,6 +69,7 @@ pub fn unexpected(reply: &Reply) -> anyhow::Error {
         Reply::Status(_) => "a status",
         Reply::Log(_) => "a log line",
         Reply::Message(_) => "a message",
+        Reply::Reloading { .. } => "what it waits for",
         Reply::Reloaded(_) => "what was reloaded",
         Reply::Refused { .. } => "a refusal",
     };

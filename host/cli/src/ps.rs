@@ -101,6 +101,7 @@ mod tests {
             export     refused      1m 30s          0       1         2       12       0         1      0 B  no file `export.wasm`
             full       refused         18s          0       1         2       12       0         1      0 B  recovers by itself, tried again in 42s; no space
             spin       quarantined  1m 01s          0       1         2       12       0         1      0 B  8 faults; `edgewit restart` lifts it; computed longer than 50ms in one handling; raise limits.cpu or do less at once
+            swap       running      1m 30s          0       1         2       12       0         1      0 B  runs an older configuration: no file `swap.wasm`; put it there
             valve      stopped          5s          0       1         2       12       0         1      0 B
 
             export

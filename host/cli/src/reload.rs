@@ -1,9 +1,9 @@
 //! `edgewit reload`: the configuration read again, and only what changed is changed.
 
-use edgewit_domain::control::{Command, Reloaded, Reply};
+use edgewit_domain::control::{Command, NotTaken, Reloaded, Reply};
 
 use crate::connect::{self, Gateway};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, safe};
 
 /// Read the configuration again and change only what changed
@@ -11,7 +11,9 @@ use crate::output::{self, Format, safe};
 #[command(after_help = "Example:
   edgewit check && edgewit reload
 
-A configuration with mistakes changes nothing. SIGHUP to the gateway does the same.")]
+Waits until every changed component runs as it should, and ends with 1 if one does not: where its
+new form cannot start, the old instance stays. A configuration with mistakes changes nothing. SIGHUP
+to the gateway does the same, and says it in the log.")]
 pub struct Args {
     #[command(flatten)]
     gateway: Gateway,
@@ -20,33 +22,51 @@ pub struct Args {
 }
 
 pub fn reload(args: &Args) -> Outcome {
-    let reloaded = match args.gateway.ask(&Command::Reload)? {
-        Reply::Reloaded(reloaded) => reloaded,
-        other => return Err(connect::unexpected(&other)),
-    };
-    if args.format.json {
-        output::document(&reloaded)?;
-    } else {
-        output::print(&render(&reloaded))?;
+    for reply in args.gateway.follow(&Command::Reload)? {
+        match reply? {
+            Reply::Reloading { waiting } => output::note(&format!("waits for {}", listed(&waiting))),
+            Reply::Reloaded(reloaded) => return show(&reloaded, args.format),
+            other => return Err(connect::unexpected(&other)),
+        }
     }
-    Ok(Exit::Ok)
+    let what = "the gateway ended before the reload did";
+    Err(Failure::new(Exit::Unavailable, what, "start it: it reads the configuration as it is then").into())
+}
+
+fn show(reloaded: &Reloaded, format: Format) -> Outcome {
+    if format.json {
+        output::document(reloaded)?;
+    } else {
+        output::print(&render(reloaded))?;
+    }
+    Ok(if reloaded.failed.is_empty() { Exit::Ok } else { Exit::Failed })
 }
 
 fn render(reloaded: &Reloaded) -> String {
     let mut text = String::new();
-    let parts = [
-        ("added", &reloaded.added),
-        ("removed", &reloaded.removed),
-        ("changed", &reloaded.changed),
-        ("needs a restart of the gateway:", &reloaded.needs_restart),
-    ];
+    let parts = [("added", &reloaded.added), ("removed", &reloaded.removed), ("changed", &reloaded.changed)];
     for (word, names) in parts {
         if !names.is_empty() {
-            let names: Vec<String> = names.iter().map(|name| safe(name)).collect();
-            text.push_str(&format!("{word} {}\n", names.join(", ")));
+            text.push_str(&format!("{word} {}\n", listed(names)));
         }
     }
+    for (name, NotTaken { reason, old_stays }) in &reloaded.failed {
+        let name = safe(name);
+        let what = if *old_stays {
+            format!("not changed: {name} (the old one stays)")
+        } else {
+            format!("does not run: {name}")
+        };
+        text.push_str(&format!("{what}: {}\n", output::safe_lines(reason).replace('\n', "\n  ")));
+    }
+    if !reloaded.needs_restart.is_empty() {
+        text.push_str(&format!("needs a restart of the gateway: {}\n", listed(&reloaded.needs_restart)));
+    }
     if text.is_empty() { "nothing changed\n".to_owned() } else { text }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| safe(name)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -62,5 +82,15 @@ mod tests {
             ..Reloaded::default()
         };
         assert_eq!(render(&reloaded), "added a, b\nneeds a restart of the gateway: gateway.data\n");
+    }
+
+    #[test]
+    fn what_failed_is_named_with_its_reason() {
+        let why = |reason: &str, old_stays| NotTaken { reason: reason.into(), old_stays };
+        let failed = [("average", why("init failed: no\nso it is", true)), ("valve", why("no file \u{1b}[2J", false))];
+        let failed = failed.map(|(name, why)| (name.to_owned(), why)).into();
+        let expected = "changed a\nnot changed: average (the old one stays): init failed: no\n  so it is\n\
+                        does not run: valve: no file \\u{1b}[2J\n";
+        assert_eq!(render(&Reloaded { changed: vec!["a".into()], failed, ..Reloaded::default() }), expected);
     }
 }

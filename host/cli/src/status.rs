@@ -38,8 +38,17 @@ pub fn state(component: &ComponentStatus) -> Cell {
     Cell::toned(tone, component.state.word())
 }
 
-/// Why a component does not run, or what it last failed by.
+/// Why a component does not run, or not as configured, and what it last failed by.
 pub fn remark(component: &ComponentStatus) -> String {
+    let mut lines = Vec::new();
+    if let Some(reason) = &component.older_configuration {
+        lines.push(format!("runs an older configuration: {reason}"));
+    }
+    lines.extend(Some(standing(component)).filter(|standing| !standing.is_empty()));
+    lines.join("\n")
+}
+
+fn standing(component: &ComponentStatus) -> String {
     let fault = component.last_fault.as_ref().map(ToString::to_string);
     match &component.state {
         ComponentState::Refused { reason, retry_in_ms: None } => reason.clone(),
@@ -86,6 +95,7 @@ pub fn sample() -> Status {
         p99_us: 1_900,
         since_ms: 7_384_000,
         last_fault: Some(Fault::Trap { reason: "unreachable".into() }),
+        older_configuration: None,
     };
     let other = |state, since_ms, last_fault| ComponentStatus {
         state,
@@ -112,6 +122,13 @@ pub fn sample() -> Status {
         ),
         ("full", other(ComponentState::Refused { reason: "no space".into(), retry_in_ms: Some(42_000) }, 18_000, None)),
         ("spin", other(ComponentState::Quarantined { faults: 8 }, 61_000, slow)),
+        (
+            "swap",
+            ComponentStatus {
+                older_configuration: Some("no file `swap.wasm`; put it there".into()),
+                ..other(ComponentState::Running, 90_000, None)
+            },
+        ),
         ("valve", other(ComponentState::Stopped, 5_000, None)),
         ("average", average),
     ];

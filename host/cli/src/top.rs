@@ -213,7 +213,9 @@ mod tests {
             alarm      backoff        0.0   0 µs    0 µs    0.0      0 B       0         1
             average    running      1,000  42 µs  1.9 ms   12.5  1.2 MiB       3         1
             export     refused        0.0   0 µs    0 µs    0.0      0 B       0         1
+            full       refused        0.0   0 µs    0 µs    0.0      0 B       0         1
             spin       quarantined    0.0   0 µs    0 µs    0.0      0 B       0         1
+            swap       running        0.0   0 µs    0 µs    0.0      0 B       0         1
             valve      stopped        0.0   0 µs    0 µs    0.0      0 B       0         1
         "#]]
         .assert_eq(&frame.render(&now.status, Look::default()));

@@ -44,7 +44,8 @@ pub enum Command {
     Start {
         component: String,
     },
-    /// Read the configuration file again and change only what changed.
+    /// Read the configuration file again and change only what changed. Answered when every component has taken
+    /// what changed, or has refused to.
     Reload,
     /// End the gateway in good order.
     Shutdown,
@@ -58,7 +59,11 @@ pub enum Reply {
     Status(Box<Status>),
     Log(LogLine),
     Message(MessageView),
-    Reloaded(Reloaded),
+    /// To [`Command::Reload`], now and then before its answer: these components are still changing.
+    Reloading {
+        waiting: Vec<String>,
+    },
+    Reloaded(Box<Reloaded>),
     /// Not done. `cure` is what the operator can do about it.
     Refused {
         reason: String,
@@ -111,6 +116,8 @@ pub struct ComponentStatus {
     /// How long in this state.
     pub since_ms: u64,
     pub last_fault: Option<Fault>,
+    /// Why it has not taken the newest configuration or artifact, where it has not.
+    pub older_configuration: Option<String>,
 }
 
 /// Where a component stands.
@@ -184,6 +191,16 @@ pub struct Reloaded {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub changed: Vec<String>,
+    /// Those that do not run as the configuration says.
+    pub failed: BTreeMap<String, NotTaken>,
     /// Keys that only a restart of the gateway can change, and that differ.
     pub needs_restart: Vec<String>,
+}
+
+/// Why a component does not run as the new configuration says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotTaken {
+    pub reason: String,
+    /// It keeps its older configuration, and the instance made from that.
+    pub old_stays: bool,
 }

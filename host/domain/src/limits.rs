@@ -73,6 +73,9 @@ pub const TIMER_ATTEMPTS: u32 = 10;
 /// Wait before a failed tick is tried again; doubled each time, up to the maximum.
 pub const TICK_BACKOFF: Duration = Duration::from_millis(100);
 pub const TICK_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How soon a one-shot timer may tick; one set for sooner is set to this. A component that sets itself one after the
+/// other is called again and again, but leaves time between: who owns its thread is not decided by what it asks for.
+pub const TIMER_SOONEST: Duration = Duration::from_millis(10);
 /// How far ahead a one-shot timer may be set; a later one is set to this.
 pub const TIMER_AFTER: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Wait before a delivery of a durable queue is handled again; doubled each time, up to the maximum.
@@ -168,6 +171,10 @@ pub const TIMER_EVERY: Range<Duration> =
 
 /// Time that handlers under way get to finish at shutdown.
 pub const GRACE: Range<Duration> = range(Duration::from_secs(10), Duration::ZERO, Duration::from_secs(600));
+
+/// How long a reload waits for the components that it changes. Past it, it says who has not answered; their change
+/// goes on. Longer than a compile may take.
+pub const RELOAD_WAIT: Duration = Duration::from_secs(900);
 
 /// One line at the control socket, connections at once, and messages waiting for a slow `edgewit sub`.
 pub const CONTROL_LINE_BYTES: usize = 2 * MIB as usize;

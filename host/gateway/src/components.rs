@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use edgewit_domain::config::Component;
 use edgewit_domain::control::ComponentStatus;
+use edgewit_sandbox::artifact::Digest;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::desk::{Common, Desk};
 use crate::loading::Source;
-use crate::orders::{Order, TooMany};
+use crate::orders::{Answer, Order, TooMany, Wanted};
 use crate::runner::Runner;
 use crate::sync::lock;
 use crate::threads::Threads;
@@ -34,8 +35,6 @@ pub(crate) struct Components {
 
 struct Member {
     desk: Arc<Desk>,
-    /// The newest configuration that it was asked to take. What is loaded for an older one comes too late.
-    wanted: Arc<Component>,
     thread: JoinHandle<()>,
 }
 
@@ -65,40 +64,28 @@ impl Components {
     /// Starts a component's thread, which starts the component if that is enabled.
     pub fn add(&self, component: Arc<Component>) -> std::io::Result<()> {
         let desk = Arc::new(Desk::new(self.common.clone(), component.clone()));
-        desk.adopt(component.clone());
+        desk.adopt(component);
         let (on_thread, io) = (desk.clone(), self.common.io.clone());
         let stack = self.common.loading.source().engine.thread_stack();
-        let name = component.name.clone();
+        let name = desk.name.clone();
         let thread = self.threads.spawn(format!("edgewit-c-{name}"), Some(stack), move || {
             let _entered = io.enter();
             Runner::run(on_thread);
         });
         let thread = thread.inspect_err(|_| desk.unsubscribe())?;
-        lock(&self.members).insert(name, Member { desk, wanted: component, thread });
+        lock(&self.members).insert(name, Member { desk, thread });
         Ok(())
     }
 
-    /// The instance goes on; what is around it changes.
-    pub fn adjust(&self, component: &Arc<Component>) {
-        if let Some(member) = lock(&self.members).get_mut(&component.name) {
-            member.wanted = component.clone();
-            member.tell(Order::Adjust(component.clone()));
-        }
-    }
-
-    /// Loads what the component is to run from now on, and then has the instance replaced.
-    pub fn replace(self: &Arc<Self>, component: &Arc<Component>) {
-        if let Some(member) = lock(&self.members).get_mut(&component.name) {
-            member.wanted = component.clone();
-        }
-        let (components, wanted) = (self.clone(), component.clone());
-        self.common.loading.start(component.clone(), move |outcome| {
-            let members = lock(&components.members);
-            let member = members.get(&wanted.name).filter(|member| Arc::ptr_eq(&member.wanted, &wanted));
-            if let Some(member) = member {
-                member.tell(Order::Replace(wanted, Box::new(outcome)));
-            }
-        });
+    /// Has a component run as this says from now on. None if it was removed meanwhile.
+    pub fn change(&self, component: &Arc<Component>, digest: Option<Digest>) -> Option<oneshot::Receiver<Answer>> {
+        let desk = self.desk(&component.name)?;
+        let (answer, answered) = oneshot::channel();
+        desk.want(component.clone());
+        let wanted = Wanted { component: component.clone(), digest, answer };
+        // Orders of this kind are never refused.
+        let _ = desk.orders.push(Order::Change(wanted), None, &desk.mailbox);
+        Some(answered)
     }
 
     /// Returns when the order was carried out. A handling under way is given `grace` and then interrupted.
@@ -182,13 +169,6 @@ impl Components {
 
     pub fn status(&self) -> BTreeMap<String, ComponentStatus> {
         self.desks().iter().map(|desk| (desk.name.to_string(), desk.status())).collect()
-    }
-}
-
-impl Member {
-    fn tell(&self, order: Order) {
-        // Orders that come from the gateway itself are never refused.
-        let _ = self.desk.orders.push(order, None, &self.desk.mailbox);
     }
 }
 

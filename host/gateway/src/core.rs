@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgewit_domain::config::Config;
-use edgewit_domain::control::{Command, Reloaded, Reply, Status};
+use edgewit_domain::control::{Command, Reply, Status};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::Topic;
 use tokio::sync::Notify;
@@ -72,7 +72,13 @@ impl Core {
             Command::Restart { component } => self.order(&component, Order::Restart).await,
             Command::Stop { component } => self.order(&component, Order::Stop).await,
             Command::Start { component } => self.order(&component, Order::Start).await,
-            Command::Reload => self.reload_reply(self.reload().await),
+            Command::Reload => match self.reload().await {
+                Ok(mut reloading) => {
+                    reloading.answered().await;
+                    Reply::Reloaded(Box::new(reloading.report()))
+                }
+                Err(error) => not_reloaded(&error),
+            },
             Command::Shutdown => {
                 self.ending.notify_one();
                 Reply::Done
@@ -105,13 +111,6 @@ impl Core {
         }
     }
 
-    fn reload_reply(&self, outcome: Result<Reloaded, ReloadError>) -> Reply {
-        match outcome {
-            Ok(reloaded) => Reply::Reloaded(reloaded),
-            Err(error) => refused(chain(&error), "nothing was changed; `edgewit check` shows the same"),
-        }
-    }
-
     pub fn status(&self) -> Status {
         let counts = self.hub.counts();
         Status {
@@ -124,6 +123,10 @@ impl Core {
             components: self.components.status(),
         }
     }
+}
+
+pub(crate) fn not_reloaded(error: &ReloadError) -> Reply {
+    refused(chain(error), "nothing was changed; `edgewit check` shows the same")
 }
 
 pub(crate) fn refused(reason: impl ToString, cure: impl ToString) -> Reply {

@@ -62,6 +62,14 @@ struct Standing {
     /// The configuration and artifact that the component runs, or would run, with.
     component: Arc<Component>,
     digest: Option<Digest>,
+    wanted: Option<Newer>,
+}
+
+/// A configuration that the component was asked to take, and has not taken.
+struct Newer {
+    component: Arc<Component>,
+    /// Why not; it is under way where there is no reason.
+    refused: Option<String>,
 }
 
 impl Desk {
@@ -77,7 +85,7 @@ impl Desk {
             timers: Arc::new(Mutex::new(Timers::new(&component.timers, now))),
             subscriptions: Mutex::default(),
             log_dropped: LogCounter::default(),
-            standing: Mutex::new(Standing { supervision, component, digest: None }),
+            standing: Mutex::new(Standing { supervision, component, digest: None, wanted: None }),
             common,
         }
     }
@@ -108,8 +116,30 @@ impl Desk {
         lock(&self.standing).component.clone()
     }
 
-    pub fn digest(&self) -> Option<Digest> {
-        lock(&self.standing).digest
+    /// Notes that the component is asked to take this.
+    pub fn want(&self, component: Arc<Component>) {
+        lock(&self.standing).wanted = Some(Newer { component, refused: None });
+    }
+
+    /// The component has taken it, or has refused to, unless it was asked to take something else meanwhile.
+    pub fn settle(&self, component: &Arc<Component>, refused: Option<String>) {
+        let wanted = &mut lock(&self.standing).wanted;
+        if let Some(newer) = wanted.take_if(|newer| Arc::ptr_eq(&newer.component, component)) {
+            *wanted = refused.map(|reason| Newer { refused: Some(reason), ..newer });
+        }
+    }
+
+    /// Whether it is to run otherwise than it does, if this is what is wanted of it and what its file holds.
+    pub fn differs(&self, component: &Component, digest: Option<Digest>) -> bool {
+        let standing = lock(&self.standing);
+        standing.wanted.is_some()
+            || standing.component.change(component).is_some()
+            || standing.is_other_code(digest, self.now())
+    }
+
+    /// Whether what was loaded, or what could not be loaded, is not what the file holds now.
+    pub fn is_other_code(&self, digest: Option<Digest>) -> bool {
+        lock(&self.standing).is_other_code(digest, self.now())
     }
 
     /// Puts a configuration in force, with its subscriptions.
@@ -211,7 +241,21 @@ impl Desk {
             p99_us: times.quantile_us(99),
             since_ms: millis(now.saturating_sub(standing.supervision.since())),
             last_fault: standing.supervision.last_fault().cloned(),
+            older_configuration: standing.wanted.as_ref().map(Newer::reason),
         }
+    }
+}
+
+impl Standing {
+    fn is_other_code(&self, digest: Option<Digest>, now: Duration) -> bool {
+        let refused = matches!(self.supervision.state(now), ComponentState::Refused { .. });
+        (self.digest.is_some() || refused) && self.digest != digest
+    }
+}
+
+impl Newer {
+    fn reason(&self) -> String {
+        self.refused.clone().unwrap_or_else(|| "the newer one is being put in its place".to_owned())
     }
 }
 

@@ -229,10 +229,17 @@ fn listen(kind: SignalKind, name: &str) -> Option<Signal> {
 /// Apart from the other signals, which have to be heard while a reload waits for a guest.
 async fn reload_when_told(core: Arc<Core>) {
     let mut hangup = listen(SignalKind::hangup(), "SIGHUP");
+    next(&mut hangup).await;
     loop {
-        next(&mut hangup).await;
         // What came of it is in the log.
-        let _ = core.reload().await;
+        if let Ok(mut reloading) = core.reload().await {
+            tokio::select! {
+                () = reloading.answered() => drop(reloading.report()),
+                // What this one still waits for, the next one takes up.
+                () = next(&mut hangup) => continue,
+            }
+        }
+        next(&mut hangup).await;
     }
 }
 

@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use edgewit_domain::config::Component;
+use edgewit_domain::control::NotTaken;
 use edgewit_sandbox::Interrupter;
+use edgewit_sandbox::artifact::Digest;
 use tokio::sync::oneshot;
 
 use crate::loading::{Loaded, Refusal};
@@ -25,12 +27,30 @@ pub(crate) enum Order {
     Restart,
     /// What the thread asked to be loaded, by the configuration that it asked with.
     Loaded(Arc<Component>, Box<Result<Loaded, Refusal>>),
-    /// The instance goes on; what is around it changes.
-    Adjust(Arc<Component>),
-    /// A new artifact, or a configuration that an instance is made from.
+    /// Run as this says.
+    Change(Wanted),
+    /// What the thread asked to be loaded in order to change.
     Replace(Arc<Component>, Box<Result<Loaded, Refusal>>),
     /// Discard the instance and end the thread.
     End,
+}
+
+/// How a component is to run from now on.
+pub(crate) struct Wanted {
+    pub component: Arc<Component>,
+    /// Its artifact as it lies there; none where it cannot be read.
+    pub digest: Option<Digest>,
+    /// Dropped without a word where something newer is wanted meanwhile.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What became of a [`Wanted`].
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It runs so already.
+    Same,
+    Changed,
+    NotTaken(NotTaken),
 }
 
 /// Dropped when the order was carried out.
@@ -54,10 +74,8 @@ impl Orders {
             return Err(TooMany);
         }
         // The newest configuration is the one that counts.
-        match order {
-            Order::Replace(..) => waiting.retain(|(order, _)| !matches!(order, Order::Replace(..) | Order::Adjust(_))),
-            Order::Adjust(_) => waiting.retain(|(order, _)| !matches!(order, Order::Adjust(_))),
-            _ => {}
+        if matches!(order, Order::Change(_)) {
+            waiting.retain(|(order, _)| !matches!(order, Order::Change(_) | Order::Replace(..)));
         }
         waiting.push_back((order, done));
         drop(waiting);

@@ -6,6 +6,7 @@
 //!
 //! Whether and when to start again is not decided here but by the supervision machine of the domain.
 
+mod change;
 mod guard;
 mod live;
 mod shift;
@@ -28,7 +29,7 @@ use crate::error::chain;
 use crate::loading::{Loaded, NEVER_RECYCLED, Refusal};
 use crate::mailbox::{Taken, current_thread};
 use crate::orders::Order;
-use crate::sync::lock;
+use change::Replacing;
 use live::{Live, Unreplaced};
 
 pub(crate) struct Runner {
@@ -37,6 +38,8 @@ pub(crate) struct Runner {
     loaded: Option<Loaded>,
     /// A start that waits for its artifact.
     launching: Option<StartReason>,
+    /// A change that waits for its artifact.
+    replacing: Option<Replacing>,
     live: Option<Live>,
     /// Taken from the mailbox and not handled yet; empty between two batches.
     batch: VecDeque<Taken>,
@@ -52,6 +55,7 @@ impl Runner {
             component: desk.component(),
             loaded: None,
             launching: None,
+            replacing: None,
             live: None,
             batch: VecDeque::new(),
             log_rate: TokenBucket::new(LOG_LINES_PER_SECOND.default, LOG_BURST),
@@ -86,7 +90,7 @@ impl Runner {
                 Order::Stop => self.step(supervision::Event::Stop),
                 Order::Restart => self.step(supervision::Event::Restart),
                 Order::Loaded(asked_with, outcome) => self.loaded(&asked_with, *outcome),
-                Order::Adjust(component) => self.adjust(component),
+                Order::Change(wanted) => self.change(wanted),
                 Order::Replace(component, outcome) => self.replace(component, *outcome),
                 Order::End => return false,
             }
@@ -147,7 +151,7 @@ impl Runner {
         let reason = self.launching.take();
         match outcome {
             Ok(loaded) => {
-                self.equip(Some(loaded));
+                self.equip(asked_with, Some(loaded));
                 if let (Some(reason), ComponentState::Starting) = (reason, self.desk.state()) {
                     self.launch(reason);
                 }
@@ -156,90 +160,18 @@ impl Runner {
         }
     }
 
-    fn equip(&mut self, loaded: Option<Loaded>) {
+    fn equip(&mut self, component: &Component, loaded: Option<Loaded>) {
         self.desk.set_digest(loaded.as_ref().map(|loaded| loaded.digest));
-        if loaded.as_ref().is_some_and(|loaded| loaded.is_never_recycled(&self.component)) {
+        if loaded.as_ref().is_some_and(|loaded| loaded.is_never_recycled(component)) {
             tracing::warn!(component = &*self.desk.name, "{NEVER_RECYCLED}");
         }
         self.loaded = loaded;
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
-        self.equip(None);
+        self.equip(&self.component.clone(), None);
         let reason = chain(refusal);
         self.step(supervision::Event::Refused { reason, passing: refusal.is_passing() });
-    }
-
-    fn adjust(&mut self, component: Arc<Component>) {
-        let policy_differs = self.component.restart != component.restart;
-        self.surround(component);
-        if policy_differs {
-            self.step(supervision::Event::Policy(self.component.restart.clone()));
-        }
-        // What is being loaded was asked for with the old configuration.
-        if let Some(reason) = self.launching.take() {
-            self.load(reason);
-        }
-    }
-
-    /// Adopts what an instance is not made from.
-    fn surround(&mut self, component: Arc<Component>) {
-        let now = self.desk.now();
-        if self.component.timers != component.timers {
-            lock(&self.desk.timers).redeclare(&component.timers, now);
-        }
-        let enabled = (self.component.enabled, component.enabled);
-        self.desk.adopt(component.clone());
-        self.component = component;
-        if let Some(live) = &mut self.live {
-            live.adjust(&self.component, now);
-        }
-        match enabled {
-            (true, false) => self.step(supervision::Event::Stop),
-            (false, true) => self.step(supervision::Event::Start),
-            _ => {}
-        }
-    }
-
-    /// A running instance is replaced only by one that has started; where that fails, it goes on.
-    fn replace(&mut self, component: Arc<Component>, outcome: Result<Loaded, Refusal>) {
-        if let Some(old) = &mut self.live {
-            let swapped = match &outcome {
-                Ok(loaded) => old.successor(&self.desk, &component, loaded, StartReason::Swap),
-                Err(refusal) => Err(Unreplaced::Kept(Fault::Host { reason: chain(refusal) })),
-            };
-            if !self.succeed(swapped) {
-                return;
-            }
-        }
-        self.launching = None;
-        match outcome {
-            Ok(loaded) => {
-                tracing::info!(component = &*self.desk.name, digest = %loaded.digest, "Replaced");
-                self.surround(component);
-                self.equip(Some(loaded));
-                self.changed(None);
-            }
-            Err(refusal) => {
-                self.surround(component);
-                self.changed(Some(&refusal));
-            }
-        }
-    }
-
-    /// Supervision begins anew with a changed component, and asks for a launch: an instance that runs already is
-    /// that launch.
-    fn changed(&mut self, refusal: Option<&Refusal>) {
-        let order = self.tell(supervision::Event::Changed(self.component.restart.clone()));
-        match (order, refusal) {
-            (Some(supervision::Order::Launch(_)), Some(refusal)) => self.refuse(refusal),
-            (Some(supervision::Order::Launch(_)), None) if self.live.is_some() => {
-                self.step(supervision::Event::Started);
-            }
-            (Some(supervision::Order::Launch(reason)), None) => self.launch(reason),
-            (Some(supervision::Order::Discard), _) => self.discard(),
-            (None, _) => {}
-        }
     }
 
     /// What is due by the clock.
@@ -263,28 +195,29 @@ impl Runner {
         let (Some(old), Some(loaded)) = (&mut self.live, &self.loaded) else { return };
         old.put_renewal_off(self.desk.now() + HEALTHY_AFTER);
         let renewed = old.successor(&self.desk, &self.component, loaded, StartReason::Recycle);
-        if self.succeed(renewed) {
+        if self.succeed(renewed).is_ok() {
             self.desk.stats.recycled.add(1);
         }
     }
 
-    /// Puts a successor in the old instance's place. False if there is none.
-    fn succeed(&mut self, successor: Result<Live, Unreplaced>) -> bool {
+    /// Puts a successor in the old instance's place, or says why there is none.
+    fn succeed(&mut self, successor: Result<Live, Unreplaced>) -> Result<(), String> {
         match successor {
             Ok(new) => {
                 self.discard();
                 self.desk.stats.memory.set(new.memory());
                 self.live = Some(new);
-                true
+                Ok(())
             }
-            Err(Unreplaced::Kept(fault)) => {
+            Err(Unreplaced::Kept(reason)) => {
                 let name = &*self.desk.name;
-                tracing::error!(component = name, %fault, "The new instance did not start; the old one stays");
-                false
+                tracing::error!(component = name, reason, "The new instance did not start; the old one stays");
+                Err(reason)
             }
             Err(Unreplaced::Lost(fault)) => {
+                let reason = fault.to_string();
                 self.fail(fault);
-                false
+                Err(reason)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What each verb asks the gateway, and how it shows the answer, to people and to programs.
 
-use edgewit_domain::control::{Command, LogLine, MessageView, Reloaded, Reply, Status};
+use edgewit_domain::control::{Command, LogLine, MessageView, NotTaken, Reloaded, Reply, Status};
 use edgewit_domain::message::Qos;
 
 use crate::support::{StandIn, run_with_input};
@@ -138,9 +138,29 @@ fn a_component_is_restarted_stopped_and_started() {
 
 #[test]
 fn reload_names_what_changed() {
-    let reloaded = Reply::Reloaded(Reloaded { changed: vec!["average".into()], ..Reloaded::default() });
+    let reloaded = Reply::Reloaded(Box::new(Reloaded { changed: vec!["average".into()], ..Reloaded::default() }));
     let gateway = StandIn::new(vec![vec![reloaded.clone()]]);
     assert_eq!(gateway.run(&["reload"]).expect(0).out, "changed average\n");
+    let waits = Reply::Reloading { waiting: vec!["average".into()] };
+    let gateway = StandIn::new(vec![vec![waits, reloaded]]);
+    let ran = gateway.run(&["reload", "--json"]).expect(0);
+    assert_eq!((ran.json()["changed"][0].as_str(), ran.err.as_str()), (Some("average"), "waits for average\n"));
+}
+
+#[test]
+fn reload_ends_with_1_where_something_was_not_taken() {
+    let why = NotTaken { reason: "init failed: no".into(), old_stays: true };
+    let failed = [("average".to_owned(), why)].into();
+    let reloaded = Reply::Reloaded(Box::new(Reloaded { failed, ..Reloaded::default() }));
+    let gateway = StandIn::new(vec![vec![reloaded.clone()]]);
+    let ran = gateway.run(&["reload"]).expect(1);
+    assert_eq!(
+        (ran.out.as_str(), ran.err.as_str()),
+        ("not changed: average (the old one stays): init failed: no\n", "")
+    );
     let gateway = StandIn::new(vec![vec![reloaded]]);
-    assert_eq!(gateway.run(&["reload", "--json"]).expect(0).json()["changed"][0], "average");
+    let failed = &gateway.run(&["reload", "--json"]).expect(1).json()["failed"]["average"];
+    assert_eq!((failed["reason"].as_str(), failed["old_stays"].as_bool()), (Some("init failed: no"), Some(true)));
+    let gateway = StandIn::new(vec![vec![Reply::Reloading { waiting: vec!["average".into()] }]]);
+    assert!(gateway.run(&["reload"]).expect(69).err.contains("ended before the reload did"));
 }

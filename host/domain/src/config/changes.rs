@@ -75,7 +75,8 @@ impl Config {
 }
 
 impl Component {
-    fn change(&self, new: &Component) -> Option<Change> {
+    /// What it takes to get from this component to `new`; none where they are the same.
+    pub fn change(&self, new: &Component) -> Option<Change> {
         let Component {
             name: _,
             enabled: _,

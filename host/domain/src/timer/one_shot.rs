@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::handling::Tick;
-use crate::limits::{TIMER_AFTER, TIMER_ATTEMPTS};
+use crate::limits::{TIMER_AFTER, TIMER_ATTEMPTS, TIMER_SOONEST};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct OneShots {
@@ -31,7 +31,7 @@ impl OneShots {
     }
 
     pub fn set(&mut self, now: Duration, name: String, after: Duration, payload: Vec<u8>) {
-        let due = now.saturating_add(after.min(TIMER_AFTER));
+        let due = now.saturating_add(after.clamp(TIMER_SOONEST, TIMER_AFTER));
         self.pending.insert(name, OneShot { due, payload, attempt: 1 });
     }
 

@@ -71,8 +71,8 @@ impl Client {
         }
     }
 
-    /// A command with any number of replies. Returns when the gateway has begun to follow; a refusal is the
-    /// first and only reply.
+    /// A command with any number of replies. Returns when the first is there or, for a subscription, when it stands; a
+    /// refusal is the only reply.
     pub fn follow(mut self, command: &Command) -> Result<Follow, ClientError> {
         let first = match (self.ask(command)?, command) {
             (Reply::Done, Command::Subscribe { .. }) => None,
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// The replies to a command that follows something, until the gateway ends or has no more.
+/// The replies to a command that has more than one, until the gateway ends or has no more.
 pub struct Follow {
     client: Client,
     first: Option<Reply>,
@@ -126,7 +126,7 @@ impl Iterator for Follow {
             Some(reply) => Ok(Some(reply)),
             None => self.client.receive(),
         };
-        self.over = !matches!(next, Ok(Some(Reply::Log(_) | Reply::Message(_))));
+        self.over = !matches!(next, Ok(Some(Reply::Log(_) | Reply::Message(_) | Reply::Reloading { .. })));
         match next {
             Ok(Some(Reply::Done) | None) => None,
             Ok(Some(reply)) => Some(Ok(reply)),

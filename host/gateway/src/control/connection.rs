@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgewit_domain::config::LiveFullRule;
 use edgewit_domain::control::{Command, LogLine, MessageView, Reply};
@@ -11,16 +12,20 @@ use edgewit_domain::topic::Filter;
 use tokio::io::{AsyncReadExt, BufReader, BufWriter};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
 
 use super::line::{self, Line};
 use crate::clock::wall;
 use crate::components::OrderError;
-use crate::core::{Core, refused};
+use crate::core::{Core, not_reloaded, refused};
 use crate::queue::Bounds;
 use crate::telemetry::Missed;
 
 /// Messages that are written before the socket is looked at again.
 const AT_ONCE: usize = 32;
+
+/// How often whoever waits for a reload hears for what.
+const PROGRESS: Duration = Duration::from_secs(2);
 
 struct Connection {
     core: Arc<Core>,
@@ -57,6 +62,7 @@ impl Connection {
                     self.reply(&Reply::Done).await?;
                     self.core.command(Command::Shutdown).await;
                 }
+                Ok(Command::Reload) => self.reload().await?,
                 Ok(command) => {
                     let reply = self.core.command(command).await;
                     self.reply(&reply).await?;
@@ -72,6 +78,19 @@ impl Connection {
     async fn reply(&mut self, reply: &Reply) -> io::Result<()> {
         line::write(&mut self.to, reply).await?;
         line::flush(&mut self.to).await
+    }
+
+    /// Whoever does not wait for the end of it hangs up; the components go on with what they are changing.
+    async fn reload(&mut self) -> io::Result<()> {
+        let mut reloading = match self.core.reload().await {
+            Ok(reloading) => reloading,
+            Err(error) => return self.reply(&not_reloaded(&error)).await,
+        };
+        while timeout(PROGRESS, reloading.answered()).await.is_err() {
+            let waiting = reloading.waiting();
+            self.reply(&Reply::Reloading { waiting }).await?;
+        }
+        self.reply(&Reply::Reloaded(Box::new(reloading.report()))).await
     }
 
     async fn subscribe(&mut self, filters: Vec<String>) -> io::Result<()> {

@@ -118,3 +118,19 @@ fn m3_a_message_past_the_limit_of_hops_ends_and_is_counted() {
     assert!(stream.take(10).is_empty());
     assert_eq!(hub.counts().circles, 1);
 }
+
+/// However much one handling says: whoever waits to change the routes gets in after every piece. What is to be sent is
+/// asked for under the lock, but for the first of each piece.
+#[test]
+fn the_routes_can_be_changed_between_the_pieces_of_a_flood() {
+    let hub = hub();
+    let stream = hub.subscribe(vec![filter("#")], bounds(1000));
+    let mut free = Vec::new();
+    let messages = (0..3 * AT_ONCE).map(|number| {
+        free.extend(hub.routes.try_write().is_ok().then_some(number));
+        message("t", "")
+    });
+    hub.send(messages, &Origin::Operator, (0, None));
+    assert_eq!(free, [0, AT_ONCE, 2 * AT_ONCE]);
+    assert_eq!(stream.take(usize::MAX).len(), 3 * AT_ONCE);
+}

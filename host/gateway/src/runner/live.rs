@@ -25,7 +25,7 @@ pub(super) struct Live {
 /// Why there is no successor.
 pub(super) enum Unreplaced {
     /// The old instance is as good as it was.
-    Kept(Fault),
+    Kept(String),
     /// The old instance failed, and is to be discarded.
     Lost(Fault),
 }
@@ -127,6 +127,7 @@ impl Live {
         let state = if carries { guarded(|| self.instance.snapshot()) } else { Ok(None) };
         // A failed call has left this instance in the middle of something.
         let state = state.map_err(Unreplaced::Lost)?;
-        Live::make(desk, component, loaded, state.as_deref(), reason).map_err(Unreplaced::Kept)
+        Live::make(desk, component, loaded, state.as_deref(), reason)
+            .map_err(|fault| Unreplaced::Kept(fault.to_string()))
     }
 }

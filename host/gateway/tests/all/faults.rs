@@ -210,7 +210,7 @@ fn a_file_that_is_missing_or_no_component_is_refused_and_others_run() {
     let bad =
         [component("gone", "missing", ""), component("text", "missing-too", ""), component("pipe", "missing-pipe", "")];
     let world = World::new(&[&[echo("good", "")], &bad[..]].concat());
-    std::fs::write(world.path("missing-too.wasm"), "not a component").unwrap();
+    fs::write(world.path("missing-too.wasm"), "not a component").unwrap();
     let pipe = std::process::Command::new("mkfifo").arg(world.path("missing-pipe.wasm")).status().unwrap();
     assert!(pipe.success());
     let running = world.run(&["good"]);
@@ -254,10 +254,10 @@ fn what_may_pass_by_itself_is_tried_until_it_has_passed() {
 fn an_artifact_outside_the_configuration_folder_is_not_read() {
     let elsewhere = tempfile::tempdir().unwrap();
     let outside = elsewhere.path().join("echo.wasm");
-    std::fs::copy(crate::world::fixture("echo"), &outside).unwrap();
+    fs::copy(crate::world::fixture("echo"), &outside).unwrap();
     let world = World::new(&[component("absolute", "missing", ""), component("link", "missing-link", "")]);
-    let text = std::fs::read_to_string(world.config()).unwrap();
-    std::fs::write(world.config(), text.replace("missing.wasm", outside.to_str().unwrap())).unwrap();
+    let text = fs::read_to_string(world.config()).unwrap();
+    fs::write(world.config(), text.replace("missing.wasm", outside.to_str().unwrap())).unwrap();
     std::os::unix::fs::symlink(&outside, world.path("missing-link.wasm")).unwrap();
     let running = world.start();
     for name in ["absolute", "link"] {

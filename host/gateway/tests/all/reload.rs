@@ -1,12 +1,13 @@
 //! A reload changes what changed and nothing else, and a file with mistakes changes nothing at all.
 
-use edgewit_domain::control::{Command, Reloaded, Reply};
+use edgewit_domain::control::{Command, NotTaken, Reloaded, Reply};
+use edgewit_gateway::Gateway;
 
 use crate::world::{Running, World, component, echo};
 
 fn reload(running: &Running<'_>) -> Reloaded {
     match running.command(Command::Reload) {
-        Reply::Reloaded(reloaded) => reloaded,
+        Reply::Reloaded(reloaded) => *reloaded,
         other => panic!("{other:?}"),
     }
 }
@@ -52,7 +53,6 @@ fn only_what_changed_is_changed() {
     assert!(!running.status().components.contains_key("old"));
     running.until("new", |status| status.state.word() == "running");
     let renamed = running.listen("new/out");
-    running.until_logged("good", "Replaced");
     running.publish("good/in", "x");
     assert_eq!(renamed.next(), "x");
     assert_eq!(running.component("good").digest, digest);
@@ -81,7 +81,8 @@ fn a_new_artifact_is_swapped_in_with_the_state_of_the_old() {
     let old = running.component("counter").digest;
     rebuild(&world, "counter.wasm");
     assert_eq!(reload(&running).changed, names(&["counter"]));
-    running.until("counter", |status| status.digest != old && status.state.word() == "running");
+    let status = running.component("counter");
+    assert!(status.digest != old && status.state.word() == "running", "{status:#?}");
     running.until_logged("counter", "started with 1: Reason::Swap");
     running.publish("counter/in", "x");
     assert_eq!(out.next(), "2");
@@ -98,15 +99,97 @@ fn the_old_instance_stays_where_the_new_one_cannot_run() {
     std::fs::copy(crate::world::fixture("init_fail"), world.path("fails.wasm")).unwrap();
     let replaced = |name: &str, file: &str| component(name, "counter", "").replace("counter.wasm", file);
     world.configure("", &[replaced("counter", "broken.wasm"), replaced("counter2", "fails.wasm")]);
-    assert_eq!(reload(&running).changed, names(&["counter", "counter2"]));
-    for name in ["counter", "counter2"] {
-        running.until_logged(name, "The new instance did not start; the old one stays");
-        let status = running.component(name);
-        assert_eq!((status.state.word(), status.restarts), ("running", 0));
+    for again in ["", "the next reload tries again"] {
+        let Reloaded { changed, failed, .. } = reload(&running);
+        assert!(changed.is_empty(), "{changed:?} {again}");
+        for (name, cause) in [("counter", "is not a component"), ("counter2", "init failed: ")] {
+            let NotTaken { reason, old_stays } = &failed[name];
+            assert!(reason.contains(cause) && *old_stays, "{reason} {again}");
+            let status = running.component(name);
+            assert_eq!((status.state.word(), status.older_configuration.as_ref()), ("running", Some(reason)));
+        }
+        assert_eq!(failed.len(), 2);
     }
     running.publish("counter/in", "x");
     assert_eq!(out.next(), "2");
-    assert_eq!(reload(&running).changed, names(&["counter", "counter2"]), "the next reload tries again");
+    world.configure("", &[component("counter", "counter", ""), component("counter2", "counter", "")]);
+    assert_eq!(reload(&running), Reloaded::default(), "put back to what really runs");
+    assert_eq!(running.component("counter").older_configuration, None);
+    running.publish("counter/in", "x");
+    assert_eq!(out.next(), "3", "its instance is the one it was");
+}
+
+/// A gateway whose compiles do not come to an end, with a component that runs already.
+fn slow(world: &World) -> Running<'_> {
+    world.run(&["counter"]).gateway.shutdown();
+    let mut options = world.options();
+    options.worker.program = "/bin/sleep".into();
+    options.worker.args = vec!["60".into()];
+    let running = Running { gateway: Gateway::start(options).unwrap(), world };
+    running.until("counter", |status| status.state.word() == "running");
+    running
+}
+
+#[test]
+fn a_reload_says_whom_it_waits_for_and_one_that_takes_it_back_does_not_wait() {
+    let counter = component("counter", "counter", "");
+    let world = World::new(&[counter.clone()]);
+    let running = slow(&world);
+    let out = running.listen("counter/out");
+    running.publish("counter/in", "x");
+    assert_eq!(out.next(), "1");
+    world.configure("", &[counter.replace("counter.wasm", "trap.wasm")]);
+    let mut replies = running.client().follow(&Command::Reload).unwrap();
+    let waiting = Reply::Reloading { waiting: names(&["counter"]) };
+    assert_eq!(replies.next().unwrap().unwrap(), waiting);
+    let older = running.component("counter").older_configuration;
+    assert_eq!(older.as_deref(), Some("the newer one is being put in its place"));
+    world.configure("", &[counter]);
+    assert_eq!(reload(&running), Reloaded::default());
+    assert_eq!(running.component("counter").older_configuration, None);
+    let last = replies.map(Result::unwrap).find(|reply| *reply != waiting);
+    let Some(Reply::Reloaded(reloaded)) = last else { panic!("{last:?}") };
+    let Reloaded { changed, failed, .. } = *reloaded;
+    assert!(changed.is_empty() && failed["counter"].reason.contains("a later reload"), "{failed:?}");
+    running.publish("counter/in", "x");
+    assert_eq!(out.next(), "2", "its instance is the one it was");
+}
+
+#[test]
+fn a_component_without_an_instance_takes_what_is_new_and_the_reload_says_that_it_does_not_run() {
+    let world = World::new(&[echo("held", ""), component("bad", "trap", "restart.quarantine = 1\n")]);
+    let running = world.run(&["held", "bad"]);
+    running.publish("bad/in", "x");
+    running.until("bad", |status| status.state.word() == "quarantined");
+    running.command(Command::Stop { component: "held".into() });
+    std::fs::write(world.path("missing-code.wasm"), "not a component").unwrap();
+    let broken = |name: &str| component(name, "missing-code", "");
+    world.configure("", &[broken("held"), broken("bad")]);
+    let Reloaded { changed, failed, .. } = reload(&running);
+    assert!(changed.is_empty() && failed.len() == 2, "{changed:?} {failed:?}");
+    assert!(failed.values().all(|why| why.reason.contains("is not a component") && !why.old_stays), "{failed:?}");
+    let states = ["held", "bad"].map(|name| running.component(name).state.word());
+    assert_eq!(states, ["stopped", "refused"]);
+    running.command(Command::Start { component: "held".into() });
+    running.until("held", |status| status.state.word() == "refused");
+    std::fs::copy(crate::world::fixture("init_fail"), world.path("missing-code.wasm")).unwrap();
+    let failed = reload(&running).failed;
+    assert!(failed.values().all(|why| why.reason.contains("init failed: ") && !why.old_stays), "{failed:?}");
+    assert_eq!(failed.len(), 2);
+}
+
+#[test]
+fn a_component_that_is_enabled_with_other_code_runs_that() {
+    let world = World::new(&[echo("held", "")]);
+    let running = world.run(&["held"]);
+    world.configure("", &[echo("held", "enabled = false\n")]);
+    assert_eq!(reload(&running).changed, names(&["held"]));
+    world.configure("", &[component("held", "counter", "")]);
+    assert_eq!(reload(&running).changed, names(&["held"]));
+    assert_eq!(running.component("held").state.word(), "running");
+    let out = running.listen("counter/out");
+    running.publish("held/in", "x");
+    assert_eq!(out.next(), "1");
 }
 
 #[test]
@@ -116,7 +199,7 @@ fn what_was_refused_runs_when_its_cause_is_gone() {
     running.until("late", |status| status.state.word() == "refused");
     std::fs::copy(crate::world::fixture("counter"), world.path("missing.wasm")).unwrap();
     assert_eq!(reload(&running).changed, names(&["late"]));
-    running.until("late", |status| status.state.word() == "running");
+    assert_eq!(running.component("late").state.word(), "running");
 }
 
 #[test]

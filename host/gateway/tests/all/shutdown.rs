@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use edgewit_domain::control::Command;
+use edgewit_domain::control::{Command, Reply};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::Topic;
 use edgewit_gateway::{Gateway, PublishError};
@@ -113,6 +113,27 @@ fn what_is_published_during_the_end_is_refused() {
             if published == Err(PublishError::Closed) { Ok(()) } else { Err(published) }
         });
     });
+}
+
+/// Whoever waits for what comes of a reload is waited for by nobody.
+#[test]
+fn an_end_comes_before_what_a_reload_waits_for() {
+    let head = "grace = \"1m\"\n";
+    let world = World::with(head, &[echo("good", "")]);
+    world.run(&["good"]).gateway.shutdown();
+    let mut options = world.options();
+    options.worker.program = "/bin/sleep".into();
+    options.worker.args = vec!["60".into()];
+    let running = Running { gateway: Gateway::start(options).unwrap(), world: &world };
+    running.until("good", |status| status.state.word() == "running");
+    world.configure(head, &[component("good", "trap", "")]);
+    let mut replies = running.client().follow(&Command::Reload).unwrap();
+    assert_eq!(replies.next().unwrap().unwrap(), Reply::Reloading { waiting: vec!["good".into()] });
+    let begun = Instant::now();
+    running.gateway.shutdown();
+    assert!(begun.elapsed() < Duration::from_secs(30), "the end took {:?}", begun.elapsed());
+    let last = replies.last();
+    assert!(matches!(last, None | Some(Err(_) | Ok(Reply::Reloading { .. }))), "{last:?}");
 }
 
 /// Whatever was ordered before the end: none of that is begun any more.

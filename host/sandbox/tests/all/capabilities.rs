@@ -4,7 +4,9 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -132,7 +134,20 @@ fn http_goes_to_granted_origins_and_permitted_addresses_only() {
 #[test]
 fn h9_a_server_that_never_answers_ends_at_the_wall_deadline() {
     let grant = "[component.it.grant.http]\na = \"https://api.example\"\n[component.it.limits]\nwall = \"150ms\"\n";
-    let fault = http(&network([93, 184, 215, 14], false), "https://api.example", grant).message("/").unwrap_err();
+    let mut bed = http(&network([93, 184, 215, 14], false), "https://api.example", grant);
+    let interrupter = bed.services.interrupter.clone();
+    let (over, waits) = mpsc::channel::<()>();
+    let fault = thread::scope(|scope| {
+        // A guest that waits for ever fails this test soon, and says how it was ended.
+        scope.spawn(move || {
+            if waits.recv_timeout(Duration::from_secs(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                interrupter.interrupt();
+            }
+        });
+        let ended = bed.message("/");
+        drop(over);
+        ended.unwrap_err()
+    });
     assert_eq!(fault.kind(), "wall-deadline", "{fault}");
 }
 
