@@ -240,7 +240,7 @@ fn what_may_pass_by_itself_is_tried_until_it_has_passed() {
     let running = Running { gateway: Gateway::start(options).unwrap(), world: &world };
     eventually("enough tries", || {
         let tries = fs::read(world.path("compiler.tries")).map_or(0, |tries| tries.len());
-        if tries >= 20 { Ok(()) } else { Err(running.component("late")) }
+        if tries >= 20 { Ok(()) } else { Err(Box::new(running.component("late"))) }
     });
     let status = running.until("late", |status| status.state.word() == "refused");
     let ComponentState::Refused { reason, retry_in_ms: Some(_) } = &status.state else { panic!("{status:#?}") };

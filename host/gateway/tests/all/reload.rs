@@ -133,7 +133,7 @@ fn slow(world: &World) -> Running<'_> {
 #[test]
 fn a_reload_says_whom_it_waits_for_and_one_that_takes_it_back_does_not_wait() {
     let counter = component("counter", "counter", "");
-    let world = World::new(&[counter.clone()]);
+    let world = World::new(std::slice::from_ref(&counter));
     let running = slow(&world);
     let out = running.listen("counter/out");
     running.publish("counter/in", "x");

@@ -136,7 +136,7 @@ fn h9_a_server_that_never_answers_ends_at_the_wall_deadline() {
     let grant = "[component.it.grant.http]\na = \"https://api.example\"\n[component.it.limits]\nwall = \"150ms\"\n";
     let mut bed = http(&network([93, 184, 215, 14], false), "https://api.example", grant);
     let interrupter = bed.services.interrupter.clone();
-    let (over, waits) = mpsc::channel::<()>();
+    let (over, waits) = mpsc::sync_channel::<()>(0);
     let fault = thread::scope(|scope| {
         // A guest that waits for ever fails this test soon, and says how it was ended.
         scope.spawn(move || {
