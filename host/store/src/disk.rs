@@ -5,7 +5,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,10 +35,10 @@ enum Kept {
 }
 
 impl Kept {
-    fn open(dir: &Path, kind: Kind) -> Result<Kept, OpenError> {
+    fn open(dir: &Path, kind: Kind, first: &Batch) -> Result<Kept, OpenError> {
         Ok(match kind {
-            Kind::Sqlite => Kept::Sqlite(Arc::new(Sqlite::open(dir)?)),
-            Kind::Sled => Kept::Sled(Arc::new(Sled::open(dir)?)),
+            Kind::Sqlite => Kept::Sqlite(Arc::new(Sqlite::open(dir, first)?)),
+            Kind::Sled => Kept::Sled(Arc::new(Sled::open(dir, first)?)),
         })
     }
 
@@ -83,7 +82,7 @@ pub enum OpenError {
     Sqlite(#[from] OpenSqliteError),
     #[error(transparent)]
     Sled(#[from] OpenSledError),
-    #[error("the store has rows but no header. Put back a copy, or import an export; to start empty, move it away")]
+    #[error("the store has no header. Put back a copy, or import an export; to start empty, move it away")]
     NoHeader,
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -152,28 +151,15 @@ impl Disk {
 type Begun = (Kept, Header, bool);
 
 fn begin(dir: &Path, kind: Kind) -> Result<Begun, OpenError> {
-    let kept = Kept::open(dir, kind)?;
-    let engine = kept.engine();
-    let (header, left_clean) = match engine.get(HEADER_KEY)? {
-        Some(bytes) => {
-            let header = Header::decode(&bytes, kind)?;
-            let clean = header.clean;
-            (header.left(false), clean)
-        }
-        None if is_empty(engine.as_ref())? => (Header::new(random()?, kind), true),
-        None => return Err(OpenError::NoHeader),
-    };
+    let mut first = Batch::new();
+    first.put(HEADER_KEY, &Header::new(random()?, kind).left(true).encode());
+    let kept = Kept::open(dir, kind, &first)?;
+    let bytes = kept.engine().get(HEADER_KEY)?.ok_or(OpenError::NoHeader)?;
+    let found = Header::decode(&bytes, kind)?;
+    let left_clean = found.clean;
+    let header = found.left(false);
     kept.commit_header(&header)?;
     Ok((kept, header, left_clean))
-}
-
-fn is_empty(engine: &dyn Engine) -> Result<bool, EngineError> {
-    let mut empty = true;
-    engine.scan(&[], &[0xff; 64], &mut |_, _| {
-        empty = false;
-        ControlFlow::Break(())
-    })?;
-    Ok(empty)
 }
 
 /// Which engine's files lie in the directory.

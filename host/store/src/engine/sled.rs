@@ -6,6 +6,7 @@
 //! after an error: what its log then holds is anybody's guess.
 
 use std::fs::File;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -40,11 +41,12 @@ pub struct Sled {
 }
 
 impl Sled {
-    /// Opens the store in this directory, or makes an empty one where there is none.
-    pub fn open(dir: &Path) -> Result<Sled, OpenSledError> {
+    /// Opens the store in this directory, or makes one with these rows where there is none: a new one has them, or is
+    /// not there at all.
+    pub fn open(dir: &Path, first: &Batch) -> Result<Sled, OpenSledError> {
         let folder = dir.join(FOLDER);
         if !open::exists(&folder)? {
-            open::create(dir, &folder)?;
+            open::create(dir, &folder, first)?;
         }
         let (db, log) = open::open(&folder)?;
         let rows = Rows::new(db).map_err(OpenSledError::Sled)?;
@@ -56,7 +58,11 @@ impl Sled {
     }
 
     fn stop(&self, after: &str) {
-        self.stopped.get_or_init(|| Stopped { after: after.into() });
+        self.stopped.get_or_init(|| {
+            // What sled does when it ends would fail as well, and it would panic. The process is about to end.
+            mem::forget(self.rows.db().clone());
+            Stopped { after: after.into() }
+        });
     }
 
     fn reading(&self) -> Result<RwLockReadGuard<'_, ()>, Stopped> {

@@ -37,11 +37,12 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the store in this directory, or makes an empty one where there is none.
-    pub fn open(dir: &Path) -> Result<Sqlite, OpenSqliteError> {
+    /// Opens the store in this directory, or makes one with these rows where there is none: a new one has them, or is
+    /// not there at all.
+    pub fn open(dir: &Path, first: &Batch) -> Result<Sqlite, OpenSqliteError> {
         let path = dir.join(FILE);
         if !open::exists(&path)? {
-            open::create(dir, &path)?;
+            open::create(dir, &path, first)?;
         }
         let log = open::look(&path)?;
         let writer = open::connect(&path, Access::Write)?;

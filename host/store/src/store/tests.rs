@@ -44,7 +44,7 @@ impl Readers for Notes {
 
 fn open(dir: &Path) -> (Store, Notes) {
     let notes = Notes::default();
-    let opened = Opened::new(Arc::new(Sqlite::open(dir).unwrap())).unwrap();
+    let opened = Opened::new(Arc::new(Sqlite::open(dir, &Batch::new()).unwrap())).unwrap();
     let spawn = |run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().spawn(run);
     (opened.start(notes.clone(), (1 << 20, Duration::from_secs(60)), spawn).unwrap(), notes)
 }

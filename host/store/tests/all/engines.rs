@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use edgewit_store::{Engine, EngineError, Sled, Sqlite};
+use edgewit_store::{Batch, Engine, EngineError, Sled, Sqlite};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -16,8 +16,8 @@ pub const ALL: [Kind; 2] = [Kind::Sqlite, Kind::Sled];
 impl Kind {
     pub fn open(self, dir: &Path) -> Box<dyn Engine> {
         match self {
-            Kind::Sqlite => Box::new(Sqlite::open(dir).unwrap()),
-            Kind::Sled => Box::new(Sled::open(dir).unwrap()),
+            Kind::Sqlite => Box::new(Sqlite::open(dir, &Batch::new()).unwrap()),
+            Kind::Sled => Box::new(Sled::open(dir, &Batch::new()).unwrap()),
         }
     }
 }

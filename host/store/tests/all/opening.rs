@@ -90,8 +90,8 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
         let mut batch = Batch::new();
         batch.put(HEADER_KEY, &header);
         let engine: Box<dyn edgewit_store::Engine> = match kind {
-            Kind::Sqlite => Box::new(Sqlite::open(dir.path()).unwrap()),
-            Kind::Sled => Box::new(Sled::open(dir.path()).unwrap()),
+            Kind::Sqlite => Box::new(Sqlite::open(dir.path(), &Batch::new()).unwrap()),
+            Kind::Sled => Box::new(Sled::open(dir.path(), &Batch::new()).unwrap()),
         };
         engine.commit(&batch).unwrap();
         drop(engine);
@@ -107,8 +107,8 @@ fn rows_without_a_header_are_refused() {
         let mut batch = Batch::new();
         batch.delete(HEADER_KEY);
         match kind {
-            Kind::Sqlite => Sqlite::open(dir.path()).unwrap().commit(&batch).unwrap(),
-            Kind::Sled => Sled::open(dir.path()).unwrap().commit(&batch).unwrap(),
+            Kind::Sqlite => Sqlite::open(dir.path(), &Batch::new()).unwrap().commit(&batch).unwrap(),
+            Kind::Sled => Sled::open(dir.path(), &Batch::new()).unwrap().commit(&batch).unwrap(),
         }
         assert!(refusal(dir.path(), kind).contains("no header"));
     }

@@ -6,12 +6,17 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::mem;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sled::Db;
 
 use super::caught;
+use super::rows::Rows;
+use crate::batch::Batch;
 
 /// Bytes of sled's cache. It takes a gibibyte if it is not told.
 const CACHE: u64 = 4 << 20;
@@ -19,6 +24,8 @@ const CACHE: u64 = 4 << 20;
 const LOG: &str = "db";
 const SETTINGS: &str = "conf";
 const BLOBS: &str = "blobs";
+/// How long its files may stay locked by what was closed a moment ago.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenSledError {
@@ -43,7 +50,7 @@ pub(super) fn exists(folder: &Path) -> Result<bool, OpenSledError> {
     folder.try_exists().map_err(io("looking for the folder of the store"))
 }
 
-pub(super) fn create(dir: &Path, folder: &Path) -> Result<(), OpenSledError> {
+pub(super) fn create(dir: &Path, folder: &Path, first: &Batch) -> Result<(), OpenSledError> {
     let step = "making the folder of the store";
     let temporary = folder.with_extension("new");
     match fs::remove_dir_all(&temporary) {
@@ -51,9 +58,21 @@ pub(super) fn create(dir: &Path, folder: &Path) -> Result<(), OpenSledError> {
         _ => {}
     }
     DirBuilder::new().mode(0o700).create(&temporary).map_err(io(step))?;
-    let db = start(&temporary)?;
-    caught(|| db.flush()).map_err(OpenSledError::Sled)?;
-    drop(db);
+    let rows = Rows::new(start(&temporary)?).map_err(OpenSledError::Sled)?;
+    let filled = caught(|| {
+        rows.db().apply_batch(rows.changes(first)?)?;
+        rows.db().flush()
+    });
+    if filled.is_err() {
+        // It would panic on its way out.
+        mem::forget(rows.db().clone());
+    }
+    filled.map_err(OpenSledError::Sled)?;
+    caught(|| {
+        drop(rows);
+        Ok(())
+    })
+    .map_err(OpenSledError::Sled)?;
     sync(&temporary).map_err(io(step))?;
     fs::rename(&temporary, folder).and_then(|()| File::open(dir)?.sync_all()).map_err(io(step))
 }
@@ -69,6 +88,7 @@ pub(super) fn open(folder: &Path) -> Result<(Db, File), OpenSledError> {
     }
     // Opened before sled writes, so that no error of a write can go by unseen.
     let log = File::open(folder.join(LOG)).map_err(io("opening the log of the store"))?;
+    remove_unfinished(folder).map_err(io("removing what an opening left that was cut short"))?;
     let db = start(folder)?;
     sync(folder).map_err(io("syncing the folder of the store"))?;
     if has_blobs(folder).map_err(io("looking at the files of the store"))? {
@@ -77,9 +97,32 @@ pub(super) fn open(folder: &Path) -> Result<(Db, File), OpenSledError> {
     Ok((db, log))
 }
 
+/// A snapshot that was being written when the power went holds nothing that the log does not, and sled would take a
+/// torn one for a torn store.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 fn start(folder: &Path) -> Result<Db, OpenSledError> {
     let config = sled::Config::new().path(folder).cache_capacity(CACHE).flush_every_ms(None);
-    caught(|| config.open()).map_err(OpenSledError::Sled)
+    let started = Instant::now();
+    loop {
+        match caught(|| config.open()) {
+            // Its threads let go of the files a little after it was closed.
+            Err(error) if is_locked(&error) && started.elapsed() < PATIENCE => thread::yield_now(),
+            opened => return opened.map_err(OpenSledError::Sled),
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 pub(super) fn has_blobs(folder: &Path) -> io::Result<bool> {

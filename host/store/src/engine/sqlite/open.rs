@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::log::{self, Log};
+use crate::batch::{Batch, Row};
 use crate::header::{HEADER_KEY, Header, Kind};
 use crate::seal;
 
@@ -52,8 +53,8 @@ pub(super) fn exists(path: &Path) -> Result<bool, OpenSqliteError> {
     path.try_exists().map_err(io("looking for the database of the store"))
 }
 
-/// An empty database under its name, on disk.
-pub(super) fn create(dir: &Path, path: &Path) -> Result<(), OpenSqliteError> {
+/// A database with these rows under its name, on disk.
+pub(super) fn create(dir: &Path, path: &Path, first: &Batch) -> Result<(), OpenSqliteError> {
     let temporary = path.with_extension("new");
     for ending in ["new", "new-wal", "new-shm", "new-journal"] {
         match fs::remove_file(path.with_extension(ending)) {
@@ -70,9 +71,12 @@ pub(super) fn create(dir: &Path, path: &Path) -> Result<(), OpenSqliteError> {
         let db = Connection::open_with_flags(&temporary, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.execute_batch(&format!(
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA application_id = {APPLICATION};
-             CREATE TABLE row (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
-             PRAGMA wal_checkpoint(TRUNCATE);"
+             CREATE TABLE row (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;"
         ))?;
+        for Row { key, sealed } in first.rows() {
+            db.execute("INSERT INTO row (key, value) VALUES (?1, ?2)", (key, sealed))?;
+        }
+        db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")?;
     }
     File::open(&temporary).and_then(|file| file.sync_all()).map_err(io(step))?;
     fs::rename(&temporary, path).map_err(io(step))?;

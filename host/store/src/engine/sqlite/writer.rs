@@ -21,8 +21,9 @@ const LOG_BYTES: u32 = (CHECKPOINT_PAGES + 24) * 4120;
 
 /// Free pages that are kept for the next rows. Past twice as many, and half of the file, the file shrinks.
 const SPARE_PAGES: i64 = 512;
-/// Pages that the file shrinks by after one commit.
-const SHRINK_PAGES: i64 = 128;
+/// Pages that the file shrinks by at a time, and commits between two looks at whether it should.
+const SHRINK_PAGES: i64 = 256;
+const SHRINK_COMMITS: u32 = 16;
 
 const PUT: &str = "INSERT INTO row (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 const DELETE: &str = "DELETE FROM row WHERE key = ?1";
@@ -31,6 +32,7 @@ pub(super) struct Writer {
     db: Connection,
     readers: Arc<[Mutex<Connection>; READERS]>,
     log_pages: Arc<AtomicU32>,
+    commits: u32,
 }
 
 impl Writer {
@@ -43,7 +45,7 @@ impl Writer {
             counted.store(pages.unsigned_abs(), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Writer { db, readers, log_pages })
+        Ok(Writer { db, readers, log_pages, commits: 0 })
     }
 
     pub fn transact(&self, batch: &Batch) -> Result<(), CommitError> {
@@ -94,32 +96,35 @@ impl Writer {
     /// After a commit: keeps the log and the file small. A full disk is no failure here: the log goes on growing until
     /// a commit is refused.
     pub fn tend(&mut self) -> rusqlite::Result<()> {
-        let pages = self.log_pages.load(Ordering::Relaxed);
-        if pages < CHECKPOINT_PAGES {
-            return Ok(());
-        }
-        let tended = self.shrink().and_then(|()| {
-            let _waiting: Vec<_> =
-                if pages < INSIST_PAGES { Vec::new() } else { self.readers.iter().map(lock).collect() };
-            self.checkpoint("PASSIVE")
-        });
-        match tended {
+        self.commits = self.commits.wrapping_add(1);
+        match self.tend_now() {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => self.roll_back(),
             other => other,
         }
     }
 
-    fn shrink(&self) -> rusqlite::Result<()> {
-        let pragma = |name: &str| self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let free = pragma("freelist_count")?;
-        if free <= 2 * SPARE_PAGES || free < pragma("page_count")? / 2 {
+    fn tend_now(&self) -> rusqlite::Result<()> {
+        // What is cut off the file goes back to the disk when the log has been brought into it.
+        let shrunk = self.commits.is_multiple_of(SHRINK_COMMITS) && self.shrink()?;
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < CHECKPOINT_PAGES && !shrunk {
             return Ok(());
+        }
+        let _waiting: Vec<_> = if pages < INSIST_PAGES { Vec::new() } else { self.readers.iter().map(lock).collect() };
+        self.checkpoint("PASSIVE")
+    }
+
+    fn shrink(&self) -> rusqlite::Result<bool> {
+        let pragma = |text: &str| self.db.prepare_cached(text)?.query_row([], |row| row.get::<_, i64>(0));
+        let free = pragma("PRAGMA freelist_count")?;
+        if free <= 2 * SPARE_PAGES || free < pragma("PRAGMA page_count")? / 2 {
+            return Ok(false);
         }
         let pages = (free - SPARE_PAGES).min(SHRINK_PAGES);
         let mut statement = self.db.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
         let mut rows = statement.query([])?;
         while rows.next()?.is_some() {}
-        Ok(())
+        Ok(true)
     }
 
     fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
