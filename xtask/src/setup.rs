@@ -22,6 +22,11 @@ pub fn run_verb(_: &[String]) -> Result<()> {
             run(cargo().args(["install", &format!("cargo-{tool}"), "--locked"]))?;
         }
     }
+    if succeeds(Command::new("strace").arg("--version")) {
+        say("strace is there");
+    } else {
+        install_packages(&["strace"])?;
+    }
     Ok(())
 }
 
@@ -38,18 +43,18 @@ pub fn guest_toolchain() -> Result<Toolchain> {
             let added = run(Command::new("rustup").args(["target", "add", toolchain::TARGET]).current_dir(&components));
             if let Err(error) = added {
                 say(format!("{error:#}; trying the distribution's packages"));
-                install_packages()?;
+                install_packages(&DEBIAN_PACKAGES)?;
             }
         }
-        Missing::TargetFromDebian => install_packages()?,
+        Missing::TargetFromDebian => install_packages(&DEBIAN_PACKAGES)?,
         Missing::Rust | Missing::Linker => bail!("{missing}"),
     }
     Ok(toolchain::find(&components)?)
 }
 
-fn install_packages() -> Result<()> {
+fn install_packages(packages: &[&str]) -> Result<()> {
     run(as_root("apt-get").arg("update"))?;
-    run(as_root("apt-get").args(["install", "--yes", "--no-install-recommends"]).args(DEBIAN_PACKAGES))
+    run(as_root("apt-get").args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 fn as_root(program: &str) -> Command {

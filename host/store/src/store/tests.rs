@@ -11,7 +11,7 @@ use edgewit_domain::routing::ReaderId;
 use edgewit_domain::topic::Topic;
 
 use super::*;
-use crate::Sqlite;
+use crate::{Batch, Sqlite};
 
 /// Notes what it is told.
 #[derive(Clone, Default)]
