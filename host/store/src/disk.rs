@@ -3,7 +3,7 @@
 //! Opening looks before it touches: a store that is not ours, is newer than we read, or lies beside another engine's is
 //! refused with what to do, and nothing is ever emptied to get past it. One process has it open at a time.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -170,6 +170,21 @@ pub fn found(dir: &Path) -> Result<Option<Kind>, OpenError> {
         }
     }
     Ok(None)
+}
+
+/// Gives a whole and closed store its place. The disk has it when this returns.
+pub(crate) fn move_store(from: &Path, to: &Path, kind: Kind) -> io::Result<()> {
+    let name = match kind {
+        Kind::Sqlite => sqlite::FILE,
+        Kind::Sled => sled::FOLDER,
+    };
+    // Closing leaves rows in the log where the disk had no room for them anywhere else.
+    let log = fs::metadata(from.join(format!("{name}-wal"))).map_or(0, |file| file.len());
+    if log > 0 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    fs::rename(from.join(name), to.join(name))?;
+    File::open(to)?.sync_all()
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {

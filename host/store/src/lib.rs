@@ -16,6 +16,7 @@ pub mod header;
 mod reserve;
 mod seal;
 mod store;
+pub mod transfer;
 mod writer;
 
 pub use batch::{Batch, Change};

@@ -19,3 +19,5 @@ mod model;
 mod opening;
 #[cfg(test)]
 mod power_cut;
+#[cfg(test)]
+mod transfer;
