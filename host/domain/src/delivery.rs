@@ -51,6 +51,8 @@ struct Inbox {
 struct Held {
     row: Consumed,
     wait: Wait,
+    /// It was taken from here, and not out of its queue.
+    known: bool,
     /// Its attempt under way is in `row.failed` already.
     counted: bool,
     /// How often it was undone without being counted, since the last that was.
@@ -123,11 +125,20 @@ impl Deliveries {
         if self.is_blocked() {
             return None;
         }
-        let times = self.held.values().filter_map(|held| match held.wait {
-            Wait::Until(at) => Some(at),
-            Wait::InHand | Wait::Room { .. } | Wait::Grave => None,
-        });
-        times.min()
+        self.first().map(|(_, at)| at).min()
+    }
+
+    /// What only waits for its time. In strict order that is nothing behind another one that waits.
+    fn first(&self) -> impl Iterator<Item = ((QueueNumber, u64), Duration)> + '_ {
+        let mut before = None;
+        self.held.iter().filter(|(_, held)| held.wait != Wait::InHand).filter_map(move |(key, held)| {
+            let behind = before.replace(key.0) == Some(key.0);
+            let relaxed = self.inboxes.get(&key.0).is_some_and(|inbox| inbox.policy.relaxed);
+            match held.wait {
+                Wait::Until(at) if relaxed || !behind => Some((*key, at)),
+                _ => None,
+            }
+        })
     }
 
     /// Takes one that is held and whose time has come, for [`Deliveries::begin`]. To be asked before anything is taken
@@ -136,8 +147,10 @@ impl Deliveries {
         if self.is_blocked() {
             return None;
         }
-        let held = self.held.values_mut().find(|held| matches!(held.wait, Wait::Until(at) if at <= now))?;
+        let (key, _) = self.first().find(|(_, at)| *at <= now)?;
+        let held = self.held.get_mut(&key)?;
         held.wait = Wait::InHand;
+        held.known = true;
         Some(held.row.clone())
     }
 
@@ -248,11 +261,17 @@ impl Deliveries {
     }
 
     /// It was taken and not handled, or all that came of it was undone because of one before it; `row` is as it was
-    /// taken. Returns what goes back to its queue; the rest is held here.
+    /// taken. Returns it where it goes back to its queue; what was taken from here is held here.
     pub fn undone(&mut self, row: Consumed) -> Option<Consumed> {
-        let Some(held) = self.held.get_mut(&(row.queue, row.sequence)) else { return Some(row) };
+        let key = (row.queue, row.sequence);
+        let Some(held) = self.held.get_mut(&key).filter(|held| held.known) else {
+            // Others before it may go back as well, and it must not come before them.
+            self.held.remove(&key);
+            return Some(row);
+        };
         if held.row.failed > row.failed {
             held.row = row;
+            held.counted = false;
             held.death = None;
         }
         held.wait = Wait::Until(Duration::ZERO);
@@ -306,7 +325,7 @@ impl Deliveries {
 
 impl Held {
     fn new(row: Consumed) -> Held {
-        Held { row, wait: Wait::InHand, counted: false, uncounted: 0, death: None }
+        Held { row, wait: Wait::InHand, known: false, counted: false, uncounted: 0, death: None }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Each ending, each kind of wait, and what a batch that is undone leaves.
+
 use std::sync::Arc;
 
 use super::*;
@@ -177,12 +179,55 @@ fn h2_what_was_behind_a_refused_unit_goes_back_as_it_was() {
     let death = death(deliveries.failed(NOW, batch[2].clone(), trap()));
     assert_eq!(death.attempts, 2);
     again(deliveries.failed(NOW, batch[0].clone(), stale()));
-    assert!(deliveries.undone(batch[1].clone()).is_some(), "to its queue");
-    assert!(deliveries.undone(batch[2].clone()).is_none(), "held");
-    assert_eq!(deliveries.due(NOW).unwrap().sequence, 1);
-    let last = deliveries.due(NOW).unwrap();
-    assert_eq!((last.queue, last.failed), (OTHER, 1));
+    assert!(deliveries.undone(batch[1].clone()).is_some());
+    let last = deliveries.undone(batch[2].clone()).unwrap();
     assert_eq!(handle(deliveries.begin(last)).1, 2, "the attempt that was undone is no attempt");
+    assert_eq!(deliveries.due(NOW).unwrap().sequence, 1);
+    assert!(deliveries.due(NOW).is_none());
+}
+
+/// Careful no more since another went well, it is counted like any.
+#[test]
+fn h4_what_was_not_handled_after_all_is_not_counted_either() {
+    let mut deliveries = deliveries(2, false, true);
+    again(deliveries.failed(NOW, row(INBOX, 1, 0), stale()));
+    let taken = deliveries.due(NOW).unwrap();
+    handle(deliveries.begin(taken.clone()));
+    assert!(deliveries.undone(taken).is_none(), "it was held before");
+    deliveries.handled(&row(INBOX, 2, 0));
+    let (taken, attempt, first, _) = handle(begin_due(&mut deliveries));
+    assert_eq!((attempt, first), (1, None));
+    assert_eq!(again(deliveries.failed(NOW, taken, trap())), Some(1));
+}
+
+#[test]
+fn h3_what_failed_behind_a_refused_unit_does_not_overtake_what_was_between_them() {
+    let mut deliveries = deliveries(3, false, false);
+    let [first, between, last] = [1, 2, 3].map(|sequence| row(INBOX, sequence, 0));
+    again(deliveries.failed(NOW, last.clone(), trap()));
+    again(deliveries.failed(NOW, first, Ending::Refused(Refusal::NoSpace)));
+    for behind in [between, last] {
+        assert_eq!(deliveries.undone(behind).map(|row| row.failed), Some(0), "to its queue, and not counted");
+    }
+    let at = deliveries.wake_at().unwrap();
+    let first = deliveries.due(at).unwrap();
+    assert_eq!(first.sequence, 1);
+    assert!(deliveries.due(at).is_none());
+}
+
+#[test]
+fn h3_where_the_order_has_become_strict_those_aside_come_one_after_another() {
+    let mut deliveries = deliveries(9, true, false);
+    for (sequence, times) in [(1, 2), (2, 1)] {
+        for failed in 0..times {
+            deliveries.failed(NOW, row(INBOX, sequence, failed), trap());
+        }
+    }
+    deliveries.read(INBOX, Policy { attempts: 9, relaxed: false }, false);
+    assert!(deliveries.due(NOW + DELIVERY_BACKOFF).is_none(), "the second waits for the first");
+    let at = NOW + DELIVERY_BACKOFF * 2;
+    assert_eq!(deliveries.wake_at(), Some(at));
+    assert_eq!([1, 2].map(|_| deliveries.due(at).unwrap().sequence), [1, 2]);
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub enum Ending {
 
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It comes again. What counts its attempts is to be committed, if anything.
+    /// It comes again. What counts its attempts is to be committed, if anything; if nothing, it is still behind the
+    /// units of its batch, and one of those that is refused undoes it.
     Again(Option<Attempt>),
     Bury(Death),
 }

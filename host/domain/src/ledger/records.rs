@@ -81,5 +81,8 @@ pub trait Records {
 /// Who holds rows of durable queues in memory.
 pub trait Windows {
     /// Takes a row out of its reader's window, unless the reader has it in hand. Only then may it be dropped.
+    ///
+    /// Until the batch is over the reader gets nothing more out of that queue: were the batch undone, the row would be
+    /// there again, behind those that stood behind it.
     fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool;
 }

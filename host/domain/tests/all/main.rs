@@ -10,3 +10,5 @@ mod config;
 mod ledger;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod simulation;

@@ -55,6 +55,11 @@ impl Memory {
         }
     }
 
+    /// What the batch under way has deleted.
+    pub fn deleted(&self, key: &Key) -> Option<&Value> {
+        self.undo.iter().rev().find(|(changed, _)| changed == key)?.1.as_ref()
+    }
+
     fn put(&mut self, key: Key, value: Value) {
         let before = self.rows.insert(key.clone(), value);
         self.undo.push((key, before));

@@ -8,7 +8,8 @@ use edgewit_domain::ledger::{BucketId, Planned, Refusal, Unit, row_bytes, value_
 use edgewit_domain::message::Envelope;
 use edgewit_domain::queue::{FullRule, QueueLimits, QueueNumber};
 
-use super::{QUEUES, index};
+use super::QUEUES;
+use super::bench::{index, number};
 
 type Held = BTreeSet<(QueueNumber, u64)>;
 
@@ -106,7 +107,7 @@ impl Queue {
 impl Model {
     pub fn new(quota: u64) -> Model {
         let queue = |place: usize| Queue {
-            number: super::number(place),
+            number: number(place),
             rows: Vec::new(),
             next: 1,
             dropped: 0,
