@@ -3,6 +3,7 @@
 //! It asks for root's rights only where a distribution's packages are the one way left, and installs nothing that is
 //! there already.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -27,7 +28,34 @@ pub fn run_verb(_: &[String]) -> Result<()> {
     } else {
         install_packages(&["strace"])?;
     }
-    Ok(())
+    mosquitto()
+}
+
+/// The broker that the link is tested against and the demo sends to. Installing it starts no broker: what the package
+/// starts by itself is stopped again.
+pub fn mosquitto() -> Result<()> {
+    if broker().is_some() {
+        say("mosquitto is there");
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("mosquitto is missing; run: sudo apt-get install --no-install-recommends mosquitto");
+    }
+    install_packages(&["mosquitto"])?;
+    if succeeds(Command::new("systemctl").args(["is-active", "--quiet", "mosquitto"])) {
+        run(Command::new("systemctl").args(["disable", "--now", "mosquitto"]))?;
+    }
+    match broker() {
+        Some(_) => Ok(()),
+        None => bail!("the package is installed and mosquitto is nowhere; look at /usr/sbin"),
+    }
+}
+
+/// Where mosquitto is. Debian keeps it where only root's shell looks.
+pub fn broker() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+    folders.map(|folder| folder.join("mosquitto")).find(|file| file.is_file())
 }
 
 /// A way to build guests, installed where there was none.

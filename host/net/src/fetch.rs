@@ -71,7 +71,7 @@ pub struct Answer {
 
 impl Fetcher {
     pub fn new(roots: Roots<'_>) -> Result<Fetcher, TlsError> {
-        let (mut config, authorities) = tls::client(roots)?;
+        let (mut config, authorities) = tls::client(roots, None)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let tls = tokio_rustls::TlsConnector::from(Arc::new(config));
         Ok(Fetcher { tls, authorities, lookups: Arc::new(Semaphore::new(LOOKUPS)) })

@@ -5,4 +5,8 @@
 //! a name twice for one connection, or leave a task behind that its caller cannot end.
 
 pub mod fetch;
+pub mod link;
+mod tcp;
 pub mod tls;
+
+pub use tcp::TcpError;

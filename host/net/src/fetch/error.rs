@@ -6,6 +6,8 @@
 use std::io;
 use std::net::IpAddr;
 
+use crate::tcp::TcpError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("CONNECT is no request to the origin, but through it")]
@@ -31,4 +33,15 @@ pub enum FetchError {
     FirstByteTimeout,
     #[error("HTTP failed")]
     Http(#[from] hyper::Error),
+}
+
+impl From<TcpError> for FetchError {
+    fn from(error: TcpError) -> FetchError {
+        match error {
+            TcpError::Resolve { host, source } => FetchError::Resolve { host, source },
+            TcpError::NoAddress { host } => FetchError::NoAddress { host },
+            TcpError::Connect { address, source } => FetchError::Connect { address: address.ip(), source },
+            TcpError::Timeout => FetchError::ConnectTimeout,
+        }
+    }
 }

@@ -1,4 +1,6 @@
-//! What the crate does with real sockets and real TLS, on the loopback interface.
+//! What the crate does with real sockets, real TLS and a real broker, on the loopback interface.
 
 #[cfg(test)]
 mod fetch;
+#[cfg(test)]
+mod link;

@@ -1,0 +1,12 @@
+//! The cloud link over real sockets: through a broker (mosquitto) where the broker's behaviour matters, through one of a
+//! few lines where the broker has to misbehave, and through a proxy that does to the network what networks do.
+
+mod bed;
+mod broker;
+mod certificates;
+mod delivery;
+mod faults;
+mod misbehaving;
+mod network;
+mod observer;
+mod tls;

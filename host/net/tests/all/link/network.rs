@@ -1,0 +1,119 @@
+//! A network that does what networks do, one mood at a time, between the link and its broker.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Well,
+    /// Nobody listens.
+    Refuse,
+    /// What stands is reset, and so is what comes.
+    Reset,
+    /// Nothing moves, and nobody hears of it.
+    Stall,
+    /// A few bytes now and then.
+    Slow,
+    /// Byte by byte, as fast as it goes.
+    Slice,
+}
+
+pub struct Network {
+    pub port: u16,
+    mood: Arc<watch::Sender<Mood>>,
+    task: JoinHandle<()>,
+}
+
+impl Network {
+    pub async fn new(target: u16) -> Network {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (mood, _) = watch::channel(Mood::Well);
+        let mood = Arc::new(mood);
+        let task = tokio::spawn(serve(listener, port, target, mood.clone()));
+        Network { port, mood, task }
+    }
+
+    pub fn set(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, port: u16, target: u16, mood: Arc<watch::Sender<Mood>>) {
+    let mut listener = Some(listener);
+    let mut changes = mood.subscribe();
+    let mut lines = JoinSet::new();
+    loop {
+        let now = *changes.borrow_and_update();
+        if matches!(now, Mood::Refuse | Mood::Reset) {
+            lines.abort_all();
+        }
+        if now == Mood::Refuse {
+            listener = None;
+            changes.changed().await.unwrap();
+            continue;
+        }
+        if listener.is_none() {
+            listener = Some(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap());
+        }
+        tokio::select! {
+            accepted = listener.as_ref().unwrap().accept() => {
+                let (near, _) = accepted.unwrap();
+                // A line that is cut is reset, not closed.
+                near.set_zero_linger().unwrap();
+                if now != Mood::Reset {
+                    lines.spawn(line(near, target, mood.subscribe()));
+                }
+            }
+            _ = changes.changed() => {}
+        }
+    }
+}
+
+async fn line(near: TcpStream, target: u16, mood: watch::Receiver<Mood>) {
+    let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
+    far.set_zero_linger().unwrap();
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    tokio::join!(carry(near_read, far_write, mood.clone()), carry(far_read, near_write, mood));
+}
+
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut mood: watch::Receiver<Mood>) {
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let most = match *mood.borrow() {
+            Mood::Slice => 1,
+            Mood::Slow => 512,
+            _ => buffer.len(),
+        };
+        let count = match from.read(&mut buffer[..most]).await {
+            Ok(0) | Err(_) => {
+                let _ = to.shutdown().await;
+                return;
+            }
+            Ok(count) => count,
+        };
+        if mood.wait_for(|mood| *mood != Mood::Stall).await.is_err() {
+            return;
+        }
+        if *mood.borrow() == Mood::Slow {
+            pace.tick().await;
+        }
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
