@@ -129,8 +129,10 @@ pub(super) fn has_blobs(folder: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(folder.join(BLOBS))?.next().is_some())
 }
 
-/// Every file, and every folder.
+/// Every file, and every folder, and the names of files before what is in them: sled changes its log in the belief that
+/// the snapshot it has just named stays.
 fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -139,7 +141,7 @@ fn sync(folder: &Path) -> io::Result<()> {
             File::open(entry.path())?.sync_all()?;
         }
     }
-    File::open(folder)?.sync_all()
+    Ok(())
 }
 
 pub(super) fn bytes(folder: &Path) -> io::Result<u64> {
