@@ -7,11 +7,13 @@
 
 mod changes;
 mod checks;
+mod cloud;
 mod component;
 mod grants;
 mod mistake;
 mod origin;
 mod queue;
+mod rules;
 mod scalar;
 mod source;
 mod store;
@@ -29,12 +31,14 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-pub use changes::{Change, Changes};
+pub use changes::{Change, Changes, Differences};
+pub use cloud::{Cloud, CloudTls, Identity, Login};
 pub use component::{Component, ComponentLimits, Recycle, Restart};
 pub use grants::{DirGrant, GrantTable, HttpGrant, KvGrant};
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Wrong, quoted, wrong};
 pub use queue::{DeadFullRule, DeadLetter};
+pub use rules::{Downlink, Uplink};
 use scalar::{file, integer, kind, loopback, path, text};
 pub(crate) use source::is_name;
 use source::{Lines, Table};
@@ -56,6 +60,9 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     pub http: Http,
     pub store: Store,
+    pub clouds: BTreeMap<Arc<str>, Cloud>,
+    pub uplinks: BTreeMap<Arc<str>, Uplink>,
+    pub downlinks: BTreeMap<Arc<str>, Downlink>,
     pub components: BTreeMap<Arc<str>, Arc<Component>>,
 }
 
@@ -178,9 +185,14 @@ impl Config {
         let components = t.named("component", limits::COMPONENTS, |t, name| {
             t.table(name, |t| Component::read(t, name)).map(Arc::new)
         });
-        checks::shared_buckets(t, &components);
-        checks::queues_in_store(t, &components, &store);
-        Some(Config { gateway: gateway?, log, metrics, http, store, components })
+        let named = names_below(t, "cloud");
+        let clouds = t.named("cloud", limits::CLOUDS, |t, name| t.table(name, |t| Cloud::read(t, name)));
+        let rules = limits::LINK_RULES;
+        let uplinks = t.named("uplink", rules, |t, name| t.table(name, |t| Uplink::read(t, name, &named)));
+        let downlinks = t.named("downlink", rules, |t, name| t.table(name, |t| Downlink::read(t, name, &named)));
+        let config = Config { gateway: gateway?, log, metrics, http, store, clouds, uplinks, downlinks, components };
+        checks::all(t, &config);
+        Some(config)
     }
 }
 
@@ -216,6 +228,14 @@ impl Log {
 impl Metrics {
     fn read(t: &mut Table) -> Option<Metrics> {
         Some(Metrics { listen: t.required("listen", "\"127.0.0.1:9100\"", loopback)? })
+    }
+}
+
+/// What is named in a table of tables, read or not.
+fn names_below(t: &mut Table, key: &str) -> Vec<String> {
+    match t.ask(key) {
+        Some(DeValue::Table(entries)) => entries.keys().map(|name| name.get_ref().to_string()).collect(),
+        _ => Vec::new(),
     }
 }
 

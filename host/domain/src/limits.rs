@@ -224,7 +224,7 @@ pub const LINK_FILES_EVERY: Duration = Duration::from_secs(30);
 /// Of 21 messages, while all wait: those of high, normal and low priority.
 pub const LINK_WEIGHTS: [u64; 3] = [16, 4, 1];
 /// Messages or bytes a second that an operator may limit a link to.
-pub const LINK_RATE: Range<u64> = range(0, 1, 1_000_000_000);
+pub const LINK_RATE: Range<u64> = range(100, 1, 1_000_000_000);
 /// A packet from the cloud, beyond which it is skipped, counted and acknowledged. Larger than any message.
 pub const LINK_PACKET_BYTES: usize = 512 * KIB as usize;
 /// A proxy's answer, a certificate, key or password file. Larger is refused.

@@ -18,7 +18,7 @@ use crate::topic::Filter;
 use plan::Member;
 use trie::{FixedMap, Trie};
 
-pub use circle::possible_circles;
+pub use circle::{Station, Through, possible_circles};
 pub use hops::{Circle, next_hop};
 pub use plan::{Plan, Readers};
 

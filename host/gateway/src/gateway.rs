@@ -111,6 +111,11 @@ impl Gateway {
         let mut gateway =
             Gateway { core, loading, intake: Vec::new(), metrics_address: None, runtime: Some(runtime), _data: data };
         let ways_in = gateway.bind(&config)?;
+        if options.dev && !config.clouds.is_empty() {
+            tracing::warn!(
+                "Started with --dev and with a way to a cloud: unsigned components can reach it by its uplinks"
+            );
+        }
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }

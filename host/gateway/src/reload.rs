@@ -106,6 +106,9 @@ fn in_force(running: &Config, new: &Config) -> Config {
         metrics: running.metrics,
         http: running.http.clone(),
         store: running.store,
+        clouds: new.clouds.clone(),
+        uplinks: new.uplinks.clone(),
+        downlinks: new.downlinks.clone(),
         components: new.components.clone(),
     }
 }

@@ -14,10 +14,34 @@ pub struct Changes {
     pub added: Vec<Arc<str>>,
     pub removed: Vec<Arc<str>>,
     pub changed: BTreeMap<Arc<str>, Change>,
+    pub clouds: Differences,
+    pub uplinks: Differences,
+    pub downlinks: Differences,
     /// Keys of the gateway itself that differ and take effect at once.
     pub gateway: Vec<&'static str>,
     /// Keys that differ and take effect only when the gateway starts again.
     pub needs_restart: Vec<&'static str>,
+}
+
+/// What differs between two tables of one kind, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    pub added: Vec<Arc<str>>,
+    pub removed: Vec<Arc<str>>,
+    pub changed: Vec<Arc<str>>,
+}
+
+impl Differences {
+    fn of<T: PartialEq>(old: &BTreeMap<Arc<str>, T>, new: &BTreeMap<Arc<str>, T>) -> Differences {
+        let names = |keep: &dyn Fn(&Arc<str>, &T) -> bool, of: &BTreeMap<Arc<str>, T>| {
+            of.iter().filter(|(name, value)| keep(name, value)).map(|(name, _)| Arc::clone(name)).collect()
+        };
+        Differences {
+            added: names(&|name, _| !old.contains_key(name), new),
+            removed: names(&|name, _| !new.contains_key(name), old),
+            changed: names(&|name, value| new.get(name).is_some_and(|new| new != value), old),
+        }
+    }
 }
 
 /// How far the change of one component reaches.
@@ -51,7 +75,7 @@ impl Config {
     }
 
     fn gateway_changes(&self, new: &Config, changes: &mut Changes) {
-        let Config { gateway, log, metrics, http, store, components: _ } = self;
+        let Config { gateway, log, metrics, http, store, clouds, uplinks, downlinks, components: _ } = self;
         let Gateway { thing, data, control, profile, grace } = gateway;
         let Log { level, format } = log;
         let Store { engine, bytes, keep } = store;
@@ -69,6 +93,9 @@ impl Config {
             ("store.keep", *keep != new.store.keep),
         ];
         let differing = |keys: &[(&'static str, bool)]| keys.iter().filter(|key| key.1).map(|key| key.0).collect();
+        changes.clouds = Differences::of(clouds, &new.clouds);
+        changes.uplinks = Differences::of(uplinks, &new.uplinks);
+        changes.downlinks = Differences::of(downlinks, &new.downlinks);
         changes.gateway = differing(&at_once);
         changes.needs_restart = differing(&at_start);
     }

@@ -52,7 +52,7 @@ pub(super) fn origin(value: &DeValue, names: &Names) -> Result<HttpGrant, Wrong>
 }
 
 /// The host without brackets, or what is wrong with it.
-fn checked_host(host: &str) -> Result<String, &'static str> {
+pub(super) fn checked_host(host: &str) -> Result<String, &'static str> {
     if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let address = literal.parse::<Ipv6Addr>().map_err(|_| "what is in brackets is no IPv6 address")?;
         return Ok(address.to_string());

@@ -33,6 +33,12 @@ impl Config {
             problem: "buckets need the store, which this version does not have".to_owned(),
             cure: "remove the line".to_owned(),
         };
-        durable.map(refuse).chain(buckets.map(no_bucket)).collect()
+        let clouds = self.clouds.keys().map(|name| Mistake {
+            line: None,
+            path: format!("cloud.{name}"),
+            problem: "links to a cloud need the store, which this version does not have".to_owned(),
+            cure: "remove it with its rules".to_owned(),
+        });
+        durable.map(refuse).chain(buckets.map(no_bucket)).chain(clouds).collect()
     }
 }

@@ -1,18 +1,112 @@
 //! What a configuration may mean and probably does not: shown by `edgewit check`, and no reason not to start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Component, Config};
+use super::values::show_size;
+use super::{Cloud, Component, Config, StoreEngine};
+use crate::ledger::BucketId;
 use crate::limits::HOPS;
-use crate::routing::possible_circles;
+use crate::routing::{Station, Through, possible_circles};
 
 impl Config {
     /// One line for each thing that is allowed and looks like a slip.
     pub fn warnings(&self) -> Vec<String> {
-        let idle = self.components.values().filter(|component| component.is_never_called()).map(|component| {
+        let mut told = Vec::new();
+        told.extend(self.components.values().filter(|component| component.is_never_called()).map(|component| {
             format!("component.{}: nothing ever calls it: it has neither a subscription nor a timer", component.name)
-        });
-        idle.chain(possible_circles(&self.components).iter().map(|circle| circle_warning(circle))).collect()
+        }));
+        told.extend(possible_circles(self, Through::All).iter().map(|circle| circle_warning(circle)));
+        told.extend(possible_circles(self, Through::Refusing).iter().map(|circle| refusing_warning(circle)));
+        told.extend(self.lonely_buckets());
+        told.extend(self.store_warnings());
+        told.extend(self.clouds.values().flat_map(|cloud| self.cloud_warnings(cloud)));
+        told.extend(self.overlapping_downlinks());
+        told
+    }
+
+    fn lonely_buckets(&self) -> impl Iterator<Item = String> {
+        let mut users: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        for component in self.components.values() {
+            for grant in component.grants.kv.values() {
+                if let BucketId::Shared(bucket) = &grant.bucket.id {
+                    users.entry(bucket).or_insert((&component.name, 0)).1 += 1;
+                }
+            }
+        }
+        let lonely = users.into_iter().filter(|(_, (_, count))| *count == 1);
+        lonely.map(|(bucket, (component, _))| {
+            format!("component.{component}.grant.kv.{bucket}: shared with nobody: no other component is granted it")
+        })
+    }
+
+    fn store_warnings(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.store.engine == StoreEngine::Sled {
+            told.push(
+                "store.engine: sled is weaker against power cuts than sqlite; docs/guide/durability.md says where"
+                    .to_owned(),
+            );
+        }
+        let promised = self.promised();
+        if promised > self.store.bytes {
+            let (promised, most) = (show_size(promised), show_size(self.store.bytes));
+            told.push(format!(
+                "store.bytes: queues, dead letters and buckets may hold {promised} together, and all of the store {most}: \
+                 once it is full, what would add to any of them is refused, whatever their own rules say"
+            ));
+        }
+        told
+    }
+
+    /// What durable queues, their dead letters and buckets may hold, if each is filled to its limit.
+    fn promised(&self) -> u64 {
+        let queues = self.durable_queues().map(|(_, _, queue)| queue.limits.bytes);
+        let durable = |component: &&Arc<Component>| component.subscriptions.values().any(|heard| heard.is_durable());
+        let dead = self.components.values().filter(durable).map(|component| component.dead_letter.bytes);
+        let up = self.uplinks.values().flat_map(|uplink| [uplink.queue.bytes, uplink.dead_letter.bytes]);
+        let down = self.downlinks.values().map(|downlink| downlink.dead_letter.bytes);
+        let grants = self.components.values().flat_map(|component| component.grants.kv.values());
+        let buckets: BTreeMap<_, u64> = grants.map(|grant| (&grant.bucket.id, grant.bucket.quota)).collect();
+        queues.chain(dead).chain(up).chain(down).chain(buckets.into_values()).fold(0, u64::saturating_add)
+    }
+
+    fn cloud_warnings(&self, cloud: &Cloud) -> Vec<String> {
+        let mut told = Vec::new();
+        let name = &cloud.name;
+        if cloud.is_open() {
+            told.push(format!(
+                "cloud.{name}.broker: no TLS: everyone on the way can read and change what is sent, and take the \
+                 gateway's place; write mqtts:// or wss://"
+            ));
+        }
+        let nameless = cloud.login.is_none() && cloud.tls.as_ref().is_none_or(|tls| tls.identity.is_none());
+        if nameless && cloud.profile.alpn_443.is_some() {
+            let profile = cloud.profile.name;
+            told.push(format!(
+                "cloud.{name}: a broker of the profile `{profile}` wants a certificate and key, or a username"
+            ));
+        }
+        let up = self.uplinks.values().any(|uplink| uplink.cloud == *name);
+        if !up && !self.downlinks.values().any(|downlink| downlink.cloud == *name) {
+            told.push(format!("cloud.{name}: nothing goes there: no uplink and no downlink names it"));
+        }
+        told
+    }
+
+    fn overlapping_downlinks(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for one in self.downlinks.values() {
+            let after = self.downlinks.values().filter(|other| other.name > one.name && other.cloud == one.cloud);
+            for other in after.filter(|other| other.filter.overlaps(&one.filter)) {
+                told.push(format!(
+                    "downlink.{} and downlink.{}: their filters meet; what matches both comes by both, and a broker may \
+                     send it twice",
+                    one.name, other.name
+                ));
+            }
+        }
+        told
     }
 }
 
@@ -22,8 +116,26 @@ impl Component {
     }
 }
 
-fn circle_warning(circle: &[Arc<str>]) -> String {
-    let names: Vec<&str> = circle.iter().chain(circle.first()).map(AsRef::as_ref).collect();
-    let path = names.join(" -> ");
+fn path(circle: &[Station]) -> String {
+    let names: Vec<String> = circle.iter().chain(circle.first()).map(Station::to_string).collect();
+    names.join(" -> ")
+}
+
+fn circle_warning(circle: &[Station]) -> String {
+    let path = path(circle);
+    if circle.iter().any(|station| matches!(station, Station::Uplink(_))) {
+        return format!(
+            "{path}: messages may run in this circle, and no count of hops ends one that comes back from a cloud; use \
+             other topics on the way up or down"
+        );
+    }
     format!("{path}: messages may run in this circle, by the grants; one that does is dropped after {HOPS} hops")
+}
+
+fn refusing_warning(circle: &[Station]) -> String {
+    format!(
+        "{}: every queue of this circle refuses when it is full, so that once all are, each waits for the next; give one \
+         of them full = \"drop-oldest\" or \"last-per-topic\"",
+        path(circle)
+    )
 }

@@ -33,10 +33,20 @@ impl Rewrite {
     /// `topic` is matched by the filter.
     pub fn apply(&self, topic: &Topic) -> Result<Topic, TopicError> {
         let Some(with) = &self.with else { return Ok(topic.clone()) };
-        match topic.as_str().get(self.fixed..) {
-            Some(rest) => Topic::parse(format!("{with}/{rest}")),
+        Topic::parse(self.replaced(with, topic.as_str()))
+    }
+
+    /// Matches what the filter's topics become.
+    pub fn image(&self, filter: &Filter) -> Result<Filter, TopicError> {
+        let Some(with) = &self.with else { return Ok(filter.clone()) };
+        Filter::parse(self.replaced(with, filter.as_str()))
+    }
+
+    fn replaced(&self, with: &str, text: &str) -> String {
+        match text.get(self.fixed..) {
+            Some(rest) => format!("{with}/{rest}"),
             // No more than the fixed levels, as `a` has for the filters `a` and `a/#`.
-            None => Topic::parse(&**with),
+            None => with.to_owned(),
         }
     }
 }
@@ -50,7 +60,10 @@ mod tests {
         let filter = Filter::parse(filter).unwrap();
         let topic = Topic::parse(topic).unwrap();
         assert!(filter.matches(&topic));
-        assert_eq!(Rewrite::new(&filter, with.as_ref()).apply(&topic).unwrap().as_str(), expected);
+        let rewrite = Rewrite::new(&filter, with.as_ref());
+        let rewritten = rewrite.apply(&topic).unwrap();
+        assert_eq!(rewritten.as_str(), expected);
+        assert!(rewrite.image(&filter).unwrap().matches(&rewritten), "{filter} {expected}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a reload makes of the difference between two configurations.
 
-use edgewit_domain::config::{Change, Changes, Config};
+use edgewit_domain::config::{Change, Changes, Config, Differences};
 
 use crate::config::{FULL, MINIMAL, good};
 
@@ -79,4 +79,33 @@ fn a_reload_tells_new_components_from_those_that_went() {
     assert_eq!(minimal.changes(&full).added, names);
     assert_eq!(full.changes(&minimal).removed, names);
     assert!(full.changes(&full).is_empty());
+}
+
+/// Clouds and rules are named by what became of them; what is the same is not.
+#[test]
+fn a_reload_names_the_clouds_and_rules_that_differ() {
+    let changed = |name: &str| Differences { changed: vec![name.into()], ..Differences::default() };
+    let clouds = |clouds| Changes { clouds, ..Changes::default() };
+    let uplinks = |uplinks| Changes { uplinks, ..Changes::default() };
+    let downlinks = |downlinks| Changes { downlinks, ..Changes::default() };
+    let cases = [
+        ("broker.example:8443", "broker.example:443", clouds(changed("main"))),
+        ("file:device.pem", "file:device-2.pem", clouds(changed("main"))),
+        ("messages = 20,", "messages = 21,", clouds(changed("main"))),
+        ("mqtts://10.0.0.9", "mqtts://10.0.0.10", clouds(changed("spare"))),
+        ("priority = \"high\"", "priority = \"low\"", uplinks(changed("alerts"))),
+        ("messages = 2000", "messages = 2001", uplinks(changed("alerts"))),
+        ("averages/+/hourly", "averages/+/daily", uplinks(changed("readings"))),
+        ("topic = \"orders\"", "topic = \"tasks\"", downlinks(changed("orders"))),
+    ];
+    for (old, new, expected) in cases {
+        assert_eq!(good(FULL).changes(&edited(old, new)), expected, "{old} -> {new}");
+    }
+    let (full, minimal) = (good(FULL), good(MINIMAL));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+    let added = minimal.changes(&full);
+    assert_eq!(added.clouds, Differences { added: names(&["main", "spare"]), ..Differences::default() });
+    assert_eq!(added.uplinks, Differences { added: names(&["alerts", "readings"]), ..Differences::default() });
+    let removed = full.changes(&minimal);
+    assert_eq!(removed.downlinks, Differences { removed: names(&["orders"]), ..Differences::default() });
 }

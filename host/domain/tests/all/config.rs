@@ -77,7 +77,16 @@ fn the_kind_of_line_ending_makes_no_difference() {
 /// Neither a value in place of a reference nor a password in an origin comes back in a message.
 #[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
-    for line in ["http.ca = \"hunter2\"", "component.a.grant.http.x = \"https://user:hunter2@api.example\""] {
+    let cloud = |line: &str| format!("cloud.c = {{ broker = \"mqtts://a\", {line} }}");
+    let (password, proxy) = (cloud("password = \"hunter2\""), cloud("proxy = \"http://gw:hunter2@proxy\""));
+    let broker = "cloud.c.broker = \"mqtts://gw:hunter2@broker.example\"";
+    for line in [
+        &password,
+        &proxy,
+        broker,
+        "http.ca = \"hunter2\"",
+        "component.a.grant.http.x = \"https://user:hunter2@api.example\"",
+    ] {
         let told = Config::parse(&format!("{line}\n{MINIMAL}")).unwrap_err().to_string();
         assert!(!told.contains("hunter2"), "{told}");
     }
@@ -242,33 +251,9 @@ fn a_durable_queue_is_refused_where_a_gateway_would_run() {
     let told = Config::parse_served(FULL).unwrap_err().to_string();
     assert!(told.contains("component.average.subscribe.orders.delivery: durable queues need the store"), "{told}");
     assert!(told.contains("component.average.subscribe.plans.delivery"), "{told}");
+    assert!(told.contains("cloud.main: links to a cloud need the store"), "{told}");
     assert!(told.contains("component.average.grant.kv.state: buckets need the store"), "{told}");
     assert_eq!(Config::parse_served(MINIMAL), Config::parse(MINIMAL));
-}
-
-/// What is allowed and looks like a slip is said, with what ends it.
-#[test]
-fn a_possible_circle_and_a_component_that_nothing_calls_get_a_warning() {
-    let component = |name: &str, hears: &str, says: &str| {
-        format!(
-            "[component.{name}]\nartifact = \"a.wasm\"\ngrant.publish.x = {says:?}\n\
-             subscribe.x = {{ filter = {hears:?}, delivery = \"live\" }}\n"
-        )
-    };
-    let circle = format!("{MINIMAL}{}{}", component("a", "one/#", "two/x"), component("b", "two/+", "one/y"));
-    let expected = format!(
-        "a -> b -> a: messages may run in this circle, by the grants; one that does is dropped after {} hops",
-        limits::HOPS
-    );
-    assert_eq!(good(&circle).warnings(), [expected]);
-    let line = format!("{MINIMAL}{}{}", component("a", "one/#", "two/x"), component("b", "two/+", "three/y"));
-    assert!(good(&line).warnings().is_empty());
-    let idle = format!("{MINIMAL}[component.idle]\nartifact = \"a.wasm\"\n");
-    let expected = "component.idle: nothing ever calls it: it has neither a subscription nor a timer";
-    assert_eq!(good(&idle).warnings(), [expected]);
-    for called in ["timer.t.every = \"1s\"", "grant.timer.pending = 1"] {
-        assert!(good(&format!("{idle}{called}\n")).warnings().is_empty(), "{called}");
-    }
 }
 
 /// The text with one stretch of it cut out, doubled, or replaced by something that TOML likes.

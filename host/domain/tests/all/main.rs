@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod clouds;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod ledger;
@@ -12,3 +14,5 @@ mod ledger;
 mod memory;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod warnings;
