@@ -16,6 +16,9 @@ use super::{Material, Plan, proxy, web_socket};
 use crate::tcp::{self, Stream, TcpError};
 use crate::tls::{self, Identity, Roots, TlsError};
 
+/// Bytes that the kernel keeps for the socket; it doubles the number.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// Why there is no connection, and how to come by one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -137,6 +140,8 @@ async fn stream(
     };
     let addresses = tcp::resolve(lookups, host, port).await?;
     let mut stream = tcp::connect(&addresses, plan.connect_wait).await?;
+    // Without the limit a slow line's whole backlog disappears into the kernel, and nobody sees that it moves.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
     if plan.proxy.is_some() {
         proxy::connect(&mut stream, &broker.authority()).await?;
     }
@@ -192,4 +197,63 @@ pub(super) fn in_full(error: &dyn Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use edgewit_domain::link::{Broker, Profile, Rate};
+    use edgewit_domain::message::Message;
+
+    use super::super::{BoxFuture, Downlink, Files, NotStored};
+    use super::*;
+
+    struct Nothing;
+
+    impl Downlink for Nothing {
+        fn receive(&self, _: &str, _: Message) -> BoxFuture<Result<(), NotStored>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    impl Files for Nothing {
+        fn read(&self) -> Result<Material, String> {
+            Ok(Material::default())
+        }
+    }
+
+    fn check(broker: &str, profile: &str, expected: &[&str]) {
+        let plan = Plan {
+            thing: "gw".into(),
+            epoch: 0,
+            broker: Broker::parse(broker).unwrap(),
+            proxy: None,
+            server_name: None,
+            client_id: "gw".into(),
+            username: None,
+            profile: Profile::named(profile).unwrap(),
+            keep_alive: Duration::from_secs(60),
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            rate: Rate::default(),
+            connect_wait: Duration::from_secs(15),
+            files_every: Duration::from_secs(30),
+            uplinks: Vec::new(),
+            downlinks: Vec::new(),
+            downlink: Arc::new(Nothing),
+            files: Arc::new(Nothing),
+            clock: Arc::new(|| Duration::ZERO),
+        };
+        let config = tls_of(&plan, &Material::default()).unwrap();
+        assert!(config.alpn_protocols.iter().eq(expected.iter().map(|name| name.as_bytes())), "{broker} {profile}");
+    }
+
+    #[test]
+    fn port_443_is_shared_by_saying_what_is_spoken() {
+        check("mqtts://b:443", "aws-iot-core", &["x-amzn-mqtt-ca"]);
+        check("mqtts://b:8883", "aws-iot-core", &[]);
+        check("mqtts://b:443", "generic", &[]);
+        check("wss://b", "aws-iot-core", &["http/1.1"]);
+    }
 }

@@ -145,6 +145,19 @@ async fn a_slow_or_sliced_connection_is_kept_and_everything_arrives_once() {
     }
 }
 
+/// One message for which the line needs longer than silence may last.
+#[tokio::test]
+async fn a_message_that_takes_long_is_not_taken_for_silence() {
+    let scene = Scene::new().await;
+    scene.network.set(Mood::Slow);
+    let mut plan = scene.plan();
+    plan.keep_alive = Duration::from_millis(1500);
+    scene.queue.publish("a", vec![b'0'; 700 * 1024]);
+    let running = Running::start(plan);
+    scene.queue.drained().await;
+    assert_eq!(running.status.borrow().connections, 1);
+}
+
 #[tokio::test]
 async fn c3_a_broker_that_restarts_with_the_session_has_kept_what_came_down_meanwhile() {
     let mut scene = Scene::new().await;
