@@ -45,15 +45,21 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// For `--help`; 2 is what the parser of the arguments ends with.
-pub const CODES: &str = "\
-Exit codes:
-  0   done
-  1   refused or failed; the text says why
-  2   the command line is not understood
-  64  the configuration has mistakes; nothing was started
-  69  no gateway answers at the control socket
-  75  another gateway already runs with this data directory";
+/// Every code and its meaning, for `--help` and the guide. 2 is what the parser of the arguments ends with.
+const CODES: [(u8, &str); 6] = [
+    (0, "done"),
+    (1, "refused or failed, and the text says why; for `doctor` a check, for `try` a line"),
+    (2, "the command line is not understood"),
+    (64, "the configuration has mistakes or cannot be read, or `run` lacks `--dev`; nothing was started"),
+    (69, "no gateway answers at the control socket, or it ended while it was followed"),
+    (75, "another gateway already runs with this data directory"),
+];
+
+/// For `--help`.
+pub fn codes() -> String {
+    let lines = CODES.iter().map(|(code, meaning)| format!("\n  {code:<3} {meaning}"));
+    format!("Exit codes:{}", lines.collect::<String>())
+}
 
 /// An error with its cure.
 #[derive(Debug)]
@@ -129,6 +135,15 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn the_guide_has_the_codes_that_the_help_has() {
+        let guide = include_str!("../../../docs/guide/cli.md");
+        let (_, table) = guide.split_once("\n| Code | Meaning |\n|---|---|\n").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let rows: Vec<String> = CODES.iter().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
+        assert_eq!(table.lines().collect::<Vec<_>>(), rows);
+    }
 
     #[test]
     fn an_error_is_one_sentence_its_causes_once_and_its_cure() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use edgewit_domain::config::GrantTable;
-use edgewit_domain::grant::{Grants, Import};
+use edgewit_domain::grant::{EXAMPLE, Grants, Import};
 use edgewit_domain::limits::ARTIFACT_BYTES;
 use edgewit_sandbox::inspect::{Extern, Producer, Surface};
 use serde::Serialize;
@@ -24,7 +24,7 @@ use crate::units;
 #[command(after_help = "Example:
   edgewit inspect target/wasm32-wasip2/release/average.wasm
 
-The lines under `grants` go into the configuration; put in your own topics, hosts and folders.")]
+The lines under `grants` go into the configuration; in those marked as examples put your own topics, hosts and folders.")]
 pub struct Args {
     /// The component
     file: PathBuf,
@@ -171,7 +171,7 @@ fn tool(producer: &Producer) -> String {
 
 /// What would give a meaning to an interface that is linked to refusals; none for one that no grant gives.
 fn optional_grant(import: &str, name: &str) -> Option<String> {
-    let table = |kind: &str, line: &str| Some(format!("[component.{name}.grant.{kind}]\n{line}"));
+    let table = |kind: &str, line: &str| Some(format!("[component.{name}.grant.{kind}]\n{line}  {EXAMPLE}"));
     match import.split('@').next()? {
         "wasi:http/outgoing-handler" => table("http", "example = \"https://example.com\""),
         "wasi:filesystem/preopens" => table("dir", "files = { path = \"files\", write = false }"),
@@ -231,13 +231,13 @@ mod tests {
 
             grants
             [component.average.grant.publish]
-            average = "average/#"
+            average = "average/#"  # an example: put your own here
             [component.average.grant.timer]
             pending = 16
 
             grants, if it uses them
             [component.average.grant.http]
-            example = "https://example.com"
+            example = "https://example.com"  # an example: put your own here
         "#]]
         .assert_eq(&inspection.render(Look::default()));
     }

@@ -31,11 +31,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use exit::{CODES, Outcome};
+use exit::Outcome;
 
 /// Runs sandboxed WebAssembly components on an IoT gateway
 #[derive(Parser, Debug)]
-#[command(name = "edgewit", version, max_term_width = 100, arg_required_else_help = true, after_help = CODES)]
+#[command(name = "edgewit", version, max_term_width = 100, arg_required_else_help = true, after_help = exit::codes())]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -4,6 +4,7 @@
 //! checkout of edgewit is needed, and the component is built against exactly what this gateway speaks. Never
 //! writes into a folder that is there already.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::Context;
@@ -72,12 +73,9 @@ pub fn new(args: &Args) -> Outcome {
         return Err(Failure::failed(what, "choose a name such as `overheat` or `cold-room-2`").into());
     }
     let folder = Path::new(&args.name);
-    std::fs::create_dir(folder).with_context(|| {
-        Failure::failed(
-            format!("cannot make the folder {}", args.name),
-            "nothing was written; choose another name or place",
-        )
-    })?;
+    if let Err(error) = std::fs::create_dir(folder) {
+        return Err(not_made(&args.name, error));
+    }
     for (path, text) in TEMPLATE {
         write(&folder.join(path), &fill(text, &args.name))?;
     }
@@ -91,6 +89,15 @@ pub fn new(args: &Args) -> Outcome {
         name = args.name
     ))?;
     Ok(Exit::Ok)
+}
+
+fn not_made(name: &str, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        let what = format!("{name} is there already, and nothing in it was touched");
+        return Failure::failed(what, "choose another name, or remove it, or work in another folder").into();
+    }
+    let what = format!("cannot make the folder {name}");
+    anyhow::Error::new(error).context(Failure::failed(what, "work in a folder that you may write to"))
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {

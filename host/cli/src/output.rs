@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
 use anyhow::Context;
+use edgewit_gateway::telemetry::is_obeyed;
 use serde::Serialize;
 
 /// The option that every reading verb has.
@@ -159,13 +160,6 @@ fn push_safe(shown: &mut String, c: char) {
         c if is_obeyed(c) => shown.extend(c.escape_unicode()),
         c => shown.push(c),
     }
-}
-
-/// Control characters, ends of lines, and what turns the direction of the text around it.
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A payload for programs: text as it is, anything else in hexadecimal.

@@ -57,7 +57,7 @@ fn announce(file: &Path, config: &Config, metrics: Option<String>, dev: bool) ->
     line("configuration", &file.display().to_string());
     line("control", &folder.join(&config.gateway.control).display().to_string());
     line("metrics", metrics.as_deref().unwrap_or("none: add [metrics] to the configuration"));
-    line("components", if names.is_empty() { "none" } else { &names });
+    line("components", if names.is_empty() { "none: add a [component.NAME] to the configuration" } else { &names });
     if dev {
         line("--dev", "unsigned components run; not for production");
     }

@@ -11,11 +11,11 @@ use crate::units;
 /// One line about the gateway as a whole; `rate` is its messages a second, where that is known.
 pub fn headline(status: &Status, rate: Option<f64>, look: Look) -> String {
     let mut line = format!(
-        "{}  edgewit {}  up {}  {} messages{}",
+        "{}  edgewit {}  up {}  {}{}",
         look.paint(Tone::Strong, &safe(&status.thing)),
         safe(&status.version),
         units::milliseconds(status.uptime_ms),
-        units::count(status.messages),
+        units::counted(status.messages, "message"),
         rate.map(|rate| format!(", {}/s", units::rate(rate))).unwrap_or_default(),
     );
     if status.circles > 0 {

@@ -104,7 +104,7 @@ impl Bench {
     fn call(&mut self, input: Input, call: impl FnOnce(&mut Trial) -> TrialOutcome) -> anyhow::Result<()> {
         let started = Instant::now();
         let outcome = call(&mut self.trial);
-        let report = Report::new(input, outcome, started.elapsed(), self.trial.cost());
+        let report = Report::new(input, outcome, started.elapsed(), self.trial.beside());
         self.good &= report.is_good();
         if self.format.json { output::json_line(&report) } else { report.print() }
     }

@@ -15,6 +15,11 @@ pub fn count(number: u64) -> String {
     shown
 }
 
+/// `1 message`, `1,234 messages`
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// `12.5 MiB`
 pub fn bytes(number: u64) -> String {
     let scaled = |unit: u64, name: &str| format!("{:.1} {name}", number as f64 / unit as f64);
@@ -60,6 +65,7 @@ mod tests {
     #[test]
     fn figures_are_short_and_have_their_unit() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 1000].map(|n| counted(n, "alert")), ["0 alerts", "1 alert", "1,000 alerts"]);
         assert_eq!(
             [0, 1023, 1536, 12 * MIB, 3072 * MIB].map(bytes),
             ["0 B", "1023 B", "1.5 KiB", "12.0 MiB", "3.0 GiB"]

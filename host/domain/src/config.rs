@@ -41,10 +41,12 @@ pub use queue::{DeadFullRule, DeadLetter};
 pub use rules::{Downlink, Uplink};
 use scalar::{file, integer, kind, loopback, path, text};
 pub(crate) use source::is_name;
+pub use source::line_of;
 use source::{Lines, Table};
 pub use store::{Store, StoreEngine};
 pub use subscription::{Delivery, DurableQueue, LiveFullRule, Subscription};
 use substitute::Names;
+pub use warnings::Warning;
 
 use crate::limits;
 

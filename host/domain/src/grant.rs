@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::config::{DirGrant, GrantTable, HttpGrant, KvGrant};
 use crate::topic::Topic;
 
-pub use denied::{Denied, Refused};
+pub use denied::{Denied, EXAMPLE, Refused};
 pub use import::Import;
 
 /// The grants of one component.

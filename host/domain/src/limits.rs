@@ -91,6 +91,10 @@ pub const LOG_LINES_PER_SECOND: Range<u64> = range(50, 1, 10_000);
 pub const LOG_BURST: u64 = 200;
 /// One line of a component's log. The rest of a longer one is cut off, visibly.
 pub const LOG_LINE_BYTES: usize = 2 * KIB as usize;
+/// Lines below a line of the log, where a text of it has more than one. The rest are cut off, visibly; JSON has them.
+pub const LOG_FURTHER_LINES: usize = 32;
+/// Different refusals of one handling that `edgewit try` tells of. The rest are refused just the same.
+pub const REFUSALS_TOLD: usize = 32;
 /// Lines that `edgewit logs` can look back on. Older ones are forgotten.
 pub const LOG_LINES_KEPT: usize = 2000;
 

@@ -76,6 +76,15 @@ pub enum TopicError {
     HashNotLast { level: usize },
 }
 
+impl TopicError {
+    /// What is wrong, and what to write instead, apart.
+    pub fn parts(&self) -> (String, String) {
+        let told = self.to_string();
+        let (problem, cure) = told.split_once("; ").unwrap_or((&told, "write it as MQTT does"));
+        (problem.to_owned(), cure.to_owned())
+    }
+}
+
 fn check_length(text: &str) -> Result<(), TopicError> {
     match text.len() {
         0 => Err(TopicError::Empty),

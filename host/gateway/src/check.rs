@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use edgewit_domain::config::{Component, Config};
+use edgewit_domain::config::{Component, Config, line_of};
 use edgewit_sandbox::Exports;
 use edgewit_sandbox::worker::WorkerCommand;
 use serde::Serialize;
@@ -57,8 +57,8 @@ impl Report {
 /// Checks the configuration at `path`. `worker` starts the compiling child.
 pub fn check(path: &Path, worker: &WorkerCommand) -> Report {
     let mut report = Report { file: path.display().to_string(), ..Report::default() };
-    let Some((file, config)) = read(path, &mut report) else { return report };
-    report.warnings = config.warnings().into_iter().map(|problem| finding("", problem)).collect();
+    let Some((file, text, config)) = read(path, &mut report) else { return report };
+    report.warnings = config.warnings().into_iter().map(|warning| finding(&warning.path, warning.problem)).collect();
     let scratch = Scratch::new();
     let source = scratch.and_then(|scratch| Ok((scratch.source(&file, config.gateway.profile, worker)?, scratch)));
     match source {
@@ -69,10 +69,13 @@ pub fn check(path: &Path, worker: &WorkerCommand) -> Report {
         }
         Err(error) => report.findings.push(finding("", chain(&error))),
     }
+    for found in report.findings.iter_mut().chain(&mut report.warnings) {
+        found.line = line_of(&text, &found.path.split('.').collect::<Vec<_>>());
+    }
     report
 }
 
-fn read(path: &Path, report: &mut Report) -> Option<(ConfigFile, Config)> {
+fn read(path: &Path, report: &mut Report) -> Option<(ConfigFile, String, Config)> {
     let read = ConfigFile::open(path).and_then(|file| Ok((file.read()?, file)));
     let (text, file) = match read {
         Ok(read) => read,
@@ -82,7 +85,7 @@ fn read(path: &Path, report: &mut Report) -> Option<(ConfigFile, Config)> {
         }
     };
     match Config::parse_served(&text) {
-        Ok(config) => Some((file, config)),
+        Ok(config) => Some((file, text, config)),
         Err(mistakes) => {
             report.findings.extend(mistakes.iter().map(|mistake| Finding {
                 line: mistake.line,
@@ -105,7 +108,10 @@ fn check_component(source: &Source, component: &Component, report: &mut Report) 
                 report.warnings.push(finding(&path, NEVER_RECYCLED.to_owned()));
             }
         }
-        Err(refusal) => report.findings.push(finding(&format!("component.{}", component.name), chain(&refusal))),
+        Err(refusal) => report.findings.extend(refusal.obstacles().iter().map(|obstacle| {
+            let path = format!("component.{}.{}", component.name, obstacle.key());
+            finding(path.trim_end_matches('.'), chain(obstacle))
+        })),
     }
 }
 
@@ -147,7 +153,7 @@ fn write_finding(f: &mut fmt::Formatter<'_>, file: &str, kind: &str, finding: &F
     if !finding.path.is_empty() {
         write!(f, "{}: ", finding.path)?;
     }
-    writeln!(f, "{}", finding.problem)?;
+    writeln!(f, "{}", finding.problem.replace('\n', "\n    "))?;
     if !finding.cure.is_empty() {
         writeln!(f, "    {}", finding.cure)?;
     }

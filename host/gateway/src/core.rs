@@ -65,9 +65,12 @@ impl Core {
     pub async fn command(&self, command: Command) -> Reply {
         match command {
             Command::Status => Reply::Status(Box::new(self.status())),
-            Command::Publish { topic, payload, qos, retain } => match Topic::parse(topic) {
+            Command::Publish { topic, payload, qos, retain } => match Topic::parse(topic.clone()) {
                 Ok(topic) => self.publish(Message { qos, retain, ..Message::new(topic, payload) }),
-                Err(error) => refused("the topic is not one", error),
+                Err(error) => {
+                    let (problem, cure) = error.parts();
+                    refused(format!("`{topic}` is no topic: {problem}"), cure)
+                }
             },
             Command::Restart { component } => self.order(&component, Order::Restart).await,
             Command::Stop { component } => self.order(&component, Order::Stop).await,
@@ -94,10 +97,10 @@ impl Core {
             Ok(_) => Reply::Done,
             Err(error) => {
                 let cure = match error {
-                    PublishError::Reserved { .. } => "publish to a topic that is not the gateway's own",
+                    PublishError::Reserved { .. } => "choose another topic",
                     PublishError::TooLarge { .. } => "send a smaller payload",
                     PublishError::TooManyProperties { .. } => "send fewer user properties",
-                    PublishError::Closed => "wait until it runs again",
+                    PublishError::Closed => "publish again when it runs",
                 };
                 refused(error, cure)
             }

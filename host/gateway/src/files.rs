@@ -26,6 +26,8 @@ const DIGESTS: &str = "digests";
 pub enum FileError {
     #[error("{step} {} failed; check that it exists and that the gateway's user may use it", path.display())]
     Io { step: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} lies outside the configuration's folder; copy it in", path.display())]
+    Outside { path: PathBuf },
     #[error(
         "another gateway runs on the data directory {}; stop it, or give this one a directory of its own",
         path.display()
@@ -82,8 +84,12 @@ impl ConfigFile {
     fn read_text(&self, path: &Path) -> Result<String, FileError> {
         let mut text = String::new();
         let read = open_file(&self.folder, path).and_then(|file| file.take(CONFIG_BYTES + 1).read_to_string(&mut text));
-        read.map_err(FileError::io("reading", &self.folder_path.join(path)))?;
-        Ok(text)
+        let looked_at = self.folder_path.join(path);
+        match read {
+            Ok(_) => Ok(text),
+            Err(error) if led_outside(&error) => Err(FileError::Outside { path: looked_at }),
+            Err(error) => Err(FileError::io("reading", &looked_at)(error)),
+        }
     }
 }
 
@@ -140,6 +146,12 @@ pub(crate) fn open_file(dir: &Dir, path: &Path) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
     }
     Ok(file)
+}
+
+/// Whether a path was not followed because it leads out of the folder that it starts from. The system's own refusals
+/// have a number.
+pub(crate) fn led_outside(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
 /// Who holds the lock, for the person who looks; nothing reads it.

@@ -91,13 +91,13 @@ pub struct HubCounts {
 /// Why the hub did not take a message. Nobody got it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    #[error("`{topic}` is published by the gateway's own services only; choose another topic")]
+    #[error("`{topic}` is published by the gateway's own services only")]
     Reserved { topic: Topic },
     #[error("the message has {bytes} bytes; {MESSAGE_BYTES} are the limit")]
     TooLarge { bytes: usize },
     #[error("the message has {count} user properties; {USER_PROPERTIES} are the limit")]
     TooManyProperties { count: usize },
-    #[error("the gateway is shutting down; publish again when it runs")]
+    #[error("the gateway is shutting down")]
     Closed,
 }
 

@@ -5,9 +5,11 @@
 //! another waits for it. Files are reached through the configuration folder's handle, which follows nothing
 //! that leads out of it.
 
+mod refusal;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,14 +18,16 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use edgewit_domain::config::{Component, DirGrant, Recycle};
 use edgewit_domain::limits::ARTIFACT_BYTES;
-use edgewit_sandbox::artifact::{Digest, LoadError, Loader};
+use edgewit_sandbox::Prepared;
+use edgewit_sandbox::artifact::{Digest, Loader};
 use edgewit_sandbox::engine::Engine;
-use edgewit_sandbox::{LinkError, Prepared};
 
 use crate::error::chain;
 use crate::files::open_file;
 use crate::sync::lock;
 use crate::threads::Threads;
+use refusal::Obstacle;
+pub(crate) use refusal::Refusal;
 
 /// Loads under way at once. Each may hold an artifact in memory; most take a millisecond.
 const AT_ONCE: usize = 32;
@@ -47,36 +51,6 @@ impl Loaded {
 pub(crate) const NEVER_RECYCLED: &str = "recycle has no effect: the component does not export edgewit:lifecycle/state, \
                                          and is not declared stateless";
 
-/// Why a component cannot run as it is, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("artifact {} cannot be read: {error}; put it there, in the folder of the configuration file or below", path.display())]
-    Artifact { path: PathBuf, error: io::Error },
-    #[error("artifact {} {}", path.display(), chain(error))]
-    Load { path: PathBuf, error: LoadError },
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    #[error(
-        "grant.dir.{grant}: {} cannot be opened: {error}; create it, or give the gateway's user access",
-        path.display()
-    )]
-    Dir { grant: Arc<str>, path: PathBuf, error: io::Error },
-}
-
-impl Refusal {
-    /// May be gone the next time, with nothing changed by anybody: a full disk, a child that was killed.
-    pub fn is_passing(&self) -> bool {
-        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
-        match self {
-            Refusal::Artifact { error, .. } => !matches!(error.kind(), NotFound | InvalidInput | PermissionDenied),
-            Refusal::Load { error, .. } => {
-                matches!(error, LoadError::Cache { .. } | LoadError::Worker { .. } | LoadError::Interrupted)
-            }
-            Refusal::Link(_) | Refusal::Dir { .. } => false,
-        }
-    }
-}
-
 /// Where components come from.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -88,15 +62,25 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Blocks while it compiles, if it has to.
+    /// Blocks while it compiles, if it has to. Looks at everything, whatever is wrong with the rest.
     pub fn load(&self, component: &Component) -> Result<Loaded, Refusal> {
-        let path = || component.artifact.clone();
-        let wasm = self.read(&component.artifact).map_err(|error| Refusal::Artifact { path: path(), error })?;
-        let artifact = self.loader.load(&wasm).map_err(|error| Refusal::Load { path: path(), error })?;
+        let (mut dirs, mut obstacles) = (BTreeMap::new(), Vec::new());
+        for (name, grant) in &component.grants.dir {
+            match self.open(name, grant) {
+                Ok(dir) => drop(dirs.insert(name.clone(), dir)),
+                Err(obstacle) => obstacles.push(obstacle),
+            }
+        }
+        let (prepared, digest) = Refusal::of(self.prepare(component), obstacles)?;
+        Ok(Loaded { prepared, digest, dirs })
+    }
+
+    fn prepare(&self, component: &Component) -> Result<(Prepared, Digest), Obstacle> {
+        let path = self.folder_path.join(&component.artifact);
+        let wasm = self.read(&component.artifact).map_err(|error| Obstacle::artifact(&path, error))?;
+        let artifact = self.loader.load(&wasm).map_err(|error| Obstacle::Load { path, error })?;
         drop(wasm);
-        let prepared = Prepared::new(&self.engine, &artifact, component)?;
-        let dirs = component.grants.dir.iter().map(|(name, grant)| Ok((name.clone(), self.open(name, grant)?)));
-        Ok(Loaded { prepared, digest: artifact.digest, dirs: dirs.collect::<Result<_, Refusal>>()? })
+        Ok((Prepared::new(&self.engine, &artifact, component)?, artifact.digest))
     }
 
     /// The digest of the artifact as it lies there now; none where it cannot be read.
@@ -122,10 +106,10 @@ impl Source {
     }
 
     /// A grant leads wherever the operator wrote; the component gets the handle and nothing above it.
-    fn open(&self, name: &Arc<str>, grant: &DirGrant) -> Result<Arc<Dir>, Refusal> {
+    fn open(&self, name: &Arc<str>, grant: &DirGrant) -> Result<Arc<Dir>, Obstacle> {
         let path = self.folder_path.join(&grant.path);
         let opened = Dir::open_ambient_dir(&path, ambient_authority());
-        opened.map(Arc::new).map_err(|error| Refusal::Dir { grant: name.clone(), path, error })
+        opened.map(Arc::new).map_err(|error| Obstacle::Dir { grant: name.clone(), path, error })
     }
 }
 

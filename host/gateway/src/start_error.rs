@@ -38,7 +38,10 @@ impl StartError {
     /// The status that the process ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            StartError::Unsigned | StartError::Configuration { .. } | StartError::Authorities { .. } => 64,
+            StartError::Unsigned
+            | StartError::Configuration { .. }
+            | StartError::Authorities { .. }
+            | StartError::File(FileError::Outside { .. }) => 64,
             StartError::File(FileError::InUse { .. }) | StartError::Control(BindError::InUse { .. }) => 75,
             StartError::File(_)
             | StartError::Digests(_)

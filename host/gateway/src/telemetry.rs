@@ -26,7 +26,7 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 use crate::clock::wall;
 pub(crate) use ring::{Missed, Ring};
-pub use text::line_text;
+pub use text::{is_obeyed, line_text};
 use writer::Writer;
 
 /// The targets of edgewit's own events and of its guests'. Of other crates only warnings are of interest.

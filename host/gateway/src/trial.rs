@@ -16,8 +16,8 @@ use edgewit_domain::config::{Component, Config, Log, LogFormat, LogLevel, Mistak
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::topic::{Topic, TopicError};
-use edgewit_sandbox::Exports;
 use edgewit_sandbox::worker::WorkerCommand;
+use edgewit_sandbox::{Exports, Instance};
 
 use crate::error::chain;
 use crate::files::{ConfigFile, FileError};
@@ -51,12 +51,22 @@ pub enum TrialOutcome {
     },
 }
 
-/// What a call took of what the component may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
+/// What is to be said of a call beside its outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
     pub cpu: Duration,
     /// Bytes of linear memory and tables, after it.
     pub memory: u64,
+    /// What it asked for and did not get, whatever the guest made of it.
+    pub refused: Vec<String>,
+}
+
+impl Beside {
+    fn add(&mut self, instance: &Instance, cpu: Duration) {
+        self.cpu = cpu;
+        self.memory = instance.memory();
+        self.refused.extend(instance.refusals());
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +90,8 @@ pub struct Trial {
     component: Arc<Component>,
     exports: Exports,
     asks: Option<SyncSender<Ask>>,
-    outcomes: Receiver<(TrialOutcome, Cost)>,
-    cost: Cost,
+    outcomes: Receiver<(TrialOutcome, Beside)>,
+    beside: Beside,
     thread: Option<JoinHandle<()>>,
     telemetry: Telemetry,
     _scratch: Scratch,
@@ -104,7 +114,16 @@ impl Trial {
         let stack = source.engine.thread_stack();
         let thread = start(&telemetry, stack, component.clone(), loaded, waiting, answers)?;
         let (asks, thread) = (Some(asks), Some(thread));
-        Ok(Trial { component, exports, asks, outcomes, cost: Cost::default(), thread, telemetry, _scratch: scratch })
+        Ok(Trial {
+            component,
+            exports,
+            asks,
+            outcomes,
+            beside: Beside::default(),
+            thread,
+            telemetry,
+            _scratch: scratch,
+        })
     }
 
     pub fn exports(&self) -> Exports {
@@ -139,16 +158,16 @@ impl Trial {
     }
 
     /// Of the last call that reached the guest.
-    pub fn cost(&self) -> Cost {
-        self.cost
+    pub fn beside(&mut self) -> Beside {
+        std::mem::take(&mut self.beside)
     }
 
     fn ask(&mut self, ask: Ask) -> TrialOutcome {
         let asked = self.asks.as_ref().and_then(|asks| asks.send(ask).ok());
-        let Some((outcome, cost)) = asked.and_then(|()| self.outcomes.recv().ok()) else {
+        let Some((outcome, beside)) = asked.and_then(|()| self.outcomes.recv().ok()) else {
             return TrialOutcome::Failed(Fault::Host { reason: "the trial's thread has ended".into() });
         };
-        self.cost = cost;
+        self.beside = beside;
         outcome
     }
 }
@@ -170,7 +189,7 @@ fn start(
     component: Arc<Component>,
     loaded: Loaded,
     asks: Receiver<Ask>,
-    answers: SyncSender<(TrialOutcome, Cost)>,
+    answers: SyncSender<(TrialOutcome, Beside)>,
 ) -> Result<JoinHandle<()>, TrialError> {
     let threads = Threads::new(telemetry.dispatch().clone());
     let runtime = threads.runtime().map_err(TrialError::Thread)?;
@@ -215,7 +234,7 @@ fn bare(path: &Path) -> Result<Found, TrialError> {
 }
 
 fn not_a_topic(text: &str, error: &TopicError) -> TrialOutcome {
-    not_asked(format!("the topic `{text}` is {error}"))
+    not_asked(format!("`{text}` is no topic: {error}"))
 }
 
 fn not_asked(reason: impl Into<String>) -> TrialOutcome {

@@ -114,7 +114,7 @@ impl Loader {
             milliseconds = started.elapsed().as_millis() as u64,
             bytes,
             confinement = ?confinement,
-            "compiled"
+            "Compiled"
         );
         self.cache.find(digest)?.ok_or(LoadError::Unusable)
     }

@@ -18,6 +18,7 @@ use crate::capability::logging::{Log, StdStream};
 use crate::instance::collector::Collector;
 use crate::instance::deadline::Deadline;
 use crate::instance::memory::MemoryLimit;
+use crate::instance::notes::Notes;
 use crate::services::Services;
 
 /// What is the same for every instance of a component.
@@ -33,6 +34,7 @@ pub(crate) struct Guest {
     pub deadline: Deadline,
     pub memory: MemoryLimit,
     pub effects: Collector,
+    pub notes: Notes,
     pub services: Services,
     pub log: Log,
     pub preopens: Preopens,
@@ -45,11 +47,12 @@ pub(crate) struct Guest {
 impl Guest {
     pub fn new(profile: Arc<Profile>, services: Services) -> Self {
         let log = Log::new(profile.name.clone(), profile.limits.log_lines, services.log_dropped.clone());
+        let notes = Notes::default();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::HANDLES);
         let wasi = WasiCtx::builder()
-            .stdout(StdStream::new("stdout", &log))
-            .stderr(StdStream::new("stderr", &log))
+            .stdout(StdStream::stdout(&log))
+            .stderr(StdStream::stderr(&log, &notes))
             .allow_blocking_current_thread(true)
             .allow_tcp(false)
             .allow_udp(false)
@@ -61,8 +64,9 @@ impl Guest {
             memory: MemoryLimit::new(profile.limits.memory),
             effects: Collector::new(&profile.limits),
             preopens: Preopens::new(&profile.grants, &services.dirs),
-            origins: Origins::new(profile.clone(), services.fetch.clone(), log.clone()),
+            origins: Origins::new(profile.clone(), services.fetch.clone(), log.clone(), notes.clone()),
             http: WasiHttpCtx::new(),
+            notes,
             services,
             log,
             table,

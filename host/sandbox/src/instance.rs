@@ -4,11 +4,13 @@
 //! when it has returned well. **After a [`Fault`] the instance must be dropped**: its memory is whatever the
 //! guest left behind in the middle of something.
 
+mod backtrace;
 pub(crate) mod collector;
 pub(crate) mod deadline;
 mod ended;
 mod lower;
 pub(crate) mod memory;
+pub(crate) mod notes;
 
 use std::time::Duration;
 
@@ -79,6 +81,11 @@ impl Instance {
     /// Calls since the instance was made.
     pub fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// What the last call asked for and did not get, in words, whatever the guest made of it.
+    pub fn refusals(&self) -> Vec<String> {
+        self.store.data().notes.refusals()
     }
 
     /// Runs several calls for the price of one look at the clocks, and says how much CPU time of this thread they took.
@@ -192,6 +199,7 @@ fn begin(store: &mut Store<Guest>, factor: u32) {
     let guest = store.data_mut();
     guest.effects.clear();
     guest.memory.begin();
+    guest.notes.begin();
     guest.deadline.begin(factor);
     let first_look = guest.deadline.first_look();
     store.set_epoch_deadline(first_look);

@@ -122,7 +122,8 @@ impl Scene {
     }
 
     pub fn summary(&self) -> String {
-        format!("{} messages went through its hub, {} alerts were raised", self.messages, self.raised)
+        let alerts = if self.raised == 1 { "1 alert was".to_owned() } else { format!("{} alerts were", self.raised) };
+        format!("{} messages went through its hub, {alerts} raised", self.messages)
     }
 
     fn tell(&mut self, event: Event) {

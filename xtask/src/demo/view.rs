@@ -52,7 +52,7 @@ impl View {
         lines.extend(scene.rooms.iter().map(|(name, room)| room_line(name, room, now)));
         lines.push(String::new());
         lines.push(format!(
-            "{DIM}component   state      handled  published    p50 µs    p99 µs  memory KiB  restarts{PLAIN}"
+            "{DIM}component   state      handled  published       p50       p99    memory  restarts{PLAIN}"
         ));
         lines.extend(scene.components.iter().map(|(name, component)| component_line(name, component)));
         lines.push(String::new());
@@ -96,15 +96,20 @@ fn bar(value: f64) -> char {
 fn component_line(name: &str, component: &Component) -> String {
     let colour = if component.state.state == "running" { GREEN } else { YELLOW };
     format!(
-        "{name:<11} {colour}{:<9}{PLAIN} {:>8} {:>10} {:>9} {:>9} {:>11} {:>9}",
+        "{name:<11} {colour}{:<9}{PLAIN} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9}",
         component.state.state,
         component.handled,
         component.published,
-        component.p50_us,
-        component.p99_us,
-        component.memory / 1024,
+        time(component.p50_us),
+        time(component.p99_us),
+        format!("{:.1} MiB", component.memory as f64 / f64::from(1 << 20)),
         component.restarts
     )
+}
+
+/// As `edgewit top` shows it.
+fn time(us: u64) -> String {
+    if us < 1000 { format!("{us} µs") } else { format!("{:.1} ms", us as f64 / 1e3) }
 }
 
 fn coloured(event: &Event) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::{Effects, TimerChange};
 use edgewit_domain::message::{Message, Qos};
-use edgewit_gateway::trial::{Cost, TrialOutcome};
+use edgewit_gateway::trial::{Beside, TrialOutcome};
 use serde::Serialize;
 
 use crate::output::{self, Payload, safe, safe_bytes, safe_lines};
@@ -64,6 +64,8 @@ pub struct Report {
     wall_us: u64,
     cpu_us: u64,
     memory: u64,
+    /// What it asked for and did not get, whatever it made of that.
+    refused: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,7 +103,7 @@ enum Timer {
 }
 
 impl Report {
-    pub fn new(input: Input, outcome: TrialOutcome, wall: Duration, cost: Cost) -> Self {
+    pub fn new(input: Input, outcome: TrialOutcome, wall: Duration, beside: Beside) -> Self {
         let result = match outcome {
             TrialOutcome::Done(Effects { publishes, timers, .. }) => Ending::Done {
                 publishes: publishes.into_iter().map(Published::from).collect(),
@@ -112,7 +114,8 @@ impl Report {
             TrialOutcome::NotAsked { reason } => Ending::NotAsked { reason },
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        Report { input, result, wall_us: micros(wall), cpu_us: micros(cost.cpu), memory: cost.memory }
+        let Beside { cpu, memory, refused } = beside;
+        Report { input, result, wall_us: micros(wall), cpu_us: micros(cpu), memory, refused }
     }
 
     /// Whether nothing went wrong. A component that exports no `init` is not asked to start, and that is well.
@@ -134,10 +137,23 @@ impl Report {
                 output::line(&timer.line())?;
             }
         }
-        if let Some(remark) = self.remark() {
+        let remark = self.remark();
+        for refused in self.swallowed() {
+            output::note(&format!("{}: refused: {}", self.input.words(), safe_lines(refused)));
+        }
+        if let Some(remark) = remark {
             output::note(&remark);
         }
         Ok(())
+    }
+
+    /// Refusals that the component did not give for its reason.
+    fn swallowed(&self) -> impl Iterator<Item = &String> {
+        let reason = match &self.result {
+            Ending::Rejected { reason } | Ending::Failed { reason, .. } => reason.as_str(),
+            Ending::Done { .. } | Ending::NotAsked { .. } => "",
+        };
+        self.refused.iter().filter(move |refused| !reason.contains(*refused))
     }
 
     fn remark(&self) -> Option<String> {
@@ -223,8 +239,8 @@ mod tests {
         }
     }
 
-    fn cost(cpu_us: u64) -> Cost {
-        Cost { cpu: Duration::from_micros(cpu_us), memory: 1 << 20 }
+    fn beside(cpu_us: u64) -> Beside {
+        Beside { cpu: Duration::from_micros(cpu_us), memory: 1 << 20, refused: vec!["too much".into()] }
     }
 
     fn done() -> Report {
@@ -238,7 +254,7 @@ mod tests {
             ..Effects::default()
         };
         let input = Input::Message { topic: "sensors/a".into(), payload: Vec::new() };
-        Report::new(input, TrialOutcome::Done(effects), Duration::from_micros(1200), cost(900))
+        Report::new(input, TrialOutcome::Done(effects), Duration::from_micros(1200), beside(900))
     }
 
     #[test]
@@ -271,7 +287,10 @@ mod tests {
               ],
               "wall_us": 1200,
               "cpu_us": 900,
-              "memory": 1048576
+              "memory": 1048576,
+              "refused": [
+                "too much"
+              ]
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&done()).unwrap());
     }
@@ -283,7 +302,7 @@ mod tests {
             Input::Tick("flush".into()),
             TrialOutcome::Failed(fault),
             Duration::from_millis(52),
-            cost(50_100),
+            beside(50_100),
         );
         assert!(!report.is_good());
         expect!["!tick flush: failed (52.0 ms, CPU 50.1 ms, memory 1.0 MiB): computed longer than 50ms in one handling; raise limits.cpu or do less at once"].assert_eq(&report.remark().unwrap());

@@ -32,7 +32,7 @@ fn no_gateway_is_69() {
         assert_eq!(
             ran.err,
             "edgewit: no gateway answers at none.sock; start it with `edgewit run --dev`, or name its configuration with \
-             --config: No such file or directory (os error 2)\n"
+             --config, or the socket itself with --socket where `gateway.data` has changed since its start: No such file or directory (os error 2)\n"
         );
     }
 }
@@ -58,8 +58,6 @@ fn mistakes_in_the_configuration_are_64_and_shown_at_once() {
         64,
         expect![[r#"
             edgewit: the configuration has mistakes
-            edgewit.toml:5: component.a.artifact: required, and missing
-                add `artifact = "components/window.wasm"` under [component.a]
             edgewit.toml:6: component.a.artefact: unknown key
                 did you mean `artifact`?
             edgewit.toml:8: metrics.listen: 0.0.0.0 can be reached by others, and this port asks nobody who they are

@@ -1,6 +1,6 @@
 //! The help of every verb, word for word: it is what most people read instead of the guide.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
 
@@ -27,21 +27,24 @@ const VERBS: [&str; 18] = [
     "man",
 ];
 
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/help").join(format!("{name}.txt"))
+}
+
 #[test]
 fn every_verb_teaches_itself() {
     for verb in VERBS {
         let help = run(Path::new("."), &[verb, "--help"]).expect(0).out;
         assert!(help.contains("\nExample"), "{verb} has no example");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{verb} has a line of more than 100 characters");
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/help").join(format!("{verb}.txt"));
-        expect_file![golden].assert_eq(&help);
+        expect_file![golden(verb)].assert_eq(&help);
     }
 }
 
 #[test]
 fn the_table_of_verbs_is_complete_and_names_the_exit_codes() {
     let help = run(Path::new("."), &["--help"]).expect(0).out;
-    expect_file!["help/edgewit.txt"].assert_eq(&help);
+    expect_file![golden("edgewit")].assert_eq(&help);
     let listed: Vec<&str> = help
         .lines()
         .skip_while(|line| *line != "Commands:")

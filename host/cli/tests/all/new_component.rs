@@ -55,7 +55,7 @@ fn nothing_is_overwritten_and_a_bad_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mine")).unwrap();
     let refused = run(folder.path(), &["new", "--lang", "rust", "mine"]).expect(1);
-    assert!(refused.err.contains("cannot make the folder mine"), "{refused:?}");
+    assert!(refused.err.contains("mine is there already"), "{refused:?}");
     assert_eq!(std::fs::read_dir(folder.path().join("mine")).unwrap().count(), 0);
     for name in ["../outside", "Mine", "test", ""] {
         let refused = run(folder.path(), &["new", name]).expect(1);

@@ -37,6 +37,17 @@ fn a_publish_beyond_the_grant_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_refusal_that_the_component_swallows_is_shown() {
+    let folder = folder_with(
+        "[component.x]\nartifact = \"trespass.wasm\"\n[component.x.subscribe.all]\nfilter = \"#\"\n\
+         delivery = \"live\"\n[component.x.grant.publish]\nown = \"trespass/out\"\n",
+    );
+    let ran = run_with_input(folder.path(), &["try", "--component", "x"], b"in/a 9\n").expect(0);
+    assert!(ran.err.contains("in/a: refused: component `x` may not publish to `forbidden/place`"), "{ran:?}");
+    assert!(ran.err.contains("in/a: done ("), "{ran:?}");
+}
+
+#[test]
 fn faults_are_named_and_the_next_line_finds_a_fresh_instance() {
     let config = |name: &str| {
         format!(

@@ -85,12 +85,17 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Where `given` is no key (or word) of `known`: the one that was meant, or else all there are.
 pub(super) fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let nearest = known.clone().map(|word| (distance(given, word), word)).min();
-    match nearest {
-        Some((steps, word)) if steps <= word.len().div_ceil(3) => format!("did you mean `{word}`?"),
-        Some(_) => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
-        None => "nothing is known here; remove it".to_owned(),
+    match (meant(given, known.clone()), known.collect::<Vec<_>>()) {
+        (Some(word), _) => format!("did you mean `{word}`?"),
+        (None, known) if known.is_empty() => "nothing is known here; remove it".to_owned(),
+        (None, known) => format!("known here: {}", known.join(", ")),
     }
+}
+
+/// The word of `known` that `given` is a slip of, as far as that can be told.
+pub(super) fn meant<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (steps, word) = known.map(|word| (distance(given, word), word)).min()?;
+    (steps <= word.len().div_ceil(3)).then_some(word)
 }
 
 /// Characters to insert, drop or replace to get from one word to the other.

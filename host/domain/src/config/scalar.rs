@@ -144,8 +144,7 @@ pub(super) fn substituted(value: &DeValue, names: &Names) -> Result<String, Wron
 pub(super) fn filter(value: &DeValue, names: &Names) -> Result<Filter, Wrong> {
     let text = substituted(value, names)?;
     Filter::parse(text.as_str()).or_else(|error| {
-        let told = error.to_string();
-        let (problem, cure) = told.split_once("; ").unwrap_or((&told, "write a filter such as \"alerts/#\""));
+        let (problem, cure) = error.parts();
         wrong(format!("{} is no filter: {problem}", quoted(&text)), cure)
     })
 }

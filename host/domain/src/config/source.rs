@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistake, Wrong, did_you_mean, quoted, wrong};
+use super::mistake::{Mistake, Wrong, did_you_mean, meant, quoted, wrong};
 use super::scalar::kind;
 use super::substitute::Names;
 use crate::limits;
@@ -27,6 +27,22 @@ impl Lines {
     pub fn at(&self, offset: usize) -> usize {
         self.0.partition_point(|end| *end < offset) + 1
     }
+}
+
+const MISSING: &str = "required, and missing";
+
+/// The line of the value that a key leads to, or of the nearest table above it that the file has.
+pub fn line_of(text: &str, path: &[&str]) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut found = None;
+    for part in path {
+        let Some((key, value)) = table.get_key_value(*part) else { break };
+        found = Some(key.span().start);
+        let DeValue::Table(below) = value.get_ref() else { break };
+        table = below;
+    }
+    found.map(|offset| Lines::of(text).at(offset))
 }
 
 /// One table of the file while it is read; one that the file lacks reads as empty.
@@ -86,7 +102,7 @@ impl<'a> Table<'a> {
     ) -> Option<T> {
         if self.ask(key).is_none() && !self.mistaken {
             let place = if self.path.is_empty() { "at the top".into() } else { format!("under [{}]", self.path) };
-            self.mistake(key, "required, and missing", format!("add `{key} = {example}` {place}"));
+            self.mistake(key, MISSING, format!("add `{key} = {example}` {place}"));
         }
         self.optional(key, parse)
     }
@@ -196,6 +212,10 @@ impl<'a> Table<'a> {
         self.entries?.get(key).map(|value| value.get_ref())
     }
 
+    fn has(&self, key: &str) -> bool {
+        self.entries.is_some_and(|entries| entries.contains_key(key))
+    }
+
     /// Takes every key as known, where there is no use in reading them.
     pub fn leave_the_rest(&mut self) {
         let keys = self.keys();
@@ -239,11 +259,23 @@ impl<'a> Table<'a> {
         let value = read(&mut self);
         for key in self.keys() {
             if !self.asked.contains(&key) {
-                let cure = did_you_mean(&key, self.asked.iter().map(String::as_str));
-                self.mistake(&key, "unknown key", cure);
+                self.unknown(&key);
             }
         }
         value
+    }
+
+    /// A slip in a key that has to be there, or in the table of such keys, is one mistake.
+    fn unknown(&mut self, key: &str) {
+        let known = || self.asked.iter().map(String::as_str);
+        if let Some(word) = meant(key, known()).filter(|word| !self.has(word)) {
+            let path = self.path_to(word);
+            let within =
+                |other: &str| other.strip_prefix(&path).is_some_and(|rest| matches!(rest.get(..1), None | Some(".")));
+            self.mistakes.retain(|mistake| mistake.problem != MISSING || !within(&mistake.path));
+        }
+        let cure = did_you_mean(key, known());
+        self.mistake(key, "unknown key", cure);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a configuration may mean and probably does not: shown by `edgewit check`, and no reason not to start.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::values::show_size;
@@ -9,15 +10,43 @@ use crate::ledger::BucketId;
 use crate::limits::HOPS;
 use crate::routing::{Station, Through, possible_circles};
 
+/// Something that is allowed and looks like a slip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The key in the configuration; empty where more than one is to blame.
+    pub path: String,
+    pub problem: String,
+}
+
+impl Warning {
+    fn at(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Warning { path: path.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
 impl Config {
-    /// One line for each thing that is allowed and looks like a slip.
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<Warning> {
         let mut told = Vec::new();
+        if self.components.is_empty() && self.clouds.is_empty() {
+            told.push(Warning::at("component", "there is none, and nothing to run; add a [component.NAME]"));
+        }
         told.extend(self.components.values().filter(|component| component.is_never_called()).map(|component| {
-            format!("component.{}: nothing ever calls it: it has neither a subscription nor a timer", component.name)
+            let path = format!("component.{}", component.name);
+            Warning::at(path, "nothing ever calls it: it has neither a subscription nor a timer")
         }));
-        told.extend(possible_circles(self, Through::All).iter().map(|circle| circle_warning(circle)));
-        told.extend(possible_circles(self, Through::Refusing).iter().map(|circle| refusing_warning(circle)));
+        told.extend(possible_circles(self, Through::All).iter().map(|circle| Warning::at("", circle_warning(circle))));
+        told.extend(
+            possible_circles(self, Through::Refusing).iter().map(|circle| Warning::at("", refusing_warning(circle))),
+        );
         told.extend(self.lonely_buckets());
         told.extend(self.store_warnings());
         told.extend(self.clouds.values().flat_map(|cloud| self.cloud_warnings(cloud)));
@@ -25,7 +54,7 @@ impl Config {
         told
     }
 
-    fn lonely_buckets(&self) -> impl Iterator<Item = String> {
+    fn lonely_buckets(&self) -> impl Iterator<Item = Warning> {
         let mut users: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
         for component in self.components.values() {
             for grant in component.grants.kv.values() {
@@ -36,25 +65,25 @@ impl Config {
         }
         let lonely = users.into_iter().filter(|(_, (_, count))| *count == 1);
         lonely.map(|(bucket, (component, _))| {
-            format!("component.{component}.grant.kv.{bucket}: shared with nobody: no other component is granted it")
+            let path = format!("component.{component}.grant.kv.{bucket}");
+            Warning::at(path, "shared with nobody: no other component is granted it")
         })
     }
 
-    fn store_warnings(&self) -> Vec<String> {
+    fn store_warnings(&self) -> Vec<Warning> {
         let mut told = Vec::new();
         if self.store.engine == StoreEngine::Sled {
-            told.push(
-                "store.engine: sled is weaker against power cuts than sqlite; docs/guide/durability.md says where"
-                    .to_owned(),
-            );
+            let weaker = "sled is weaker against power cuts than sqlite; docs/guide/durability.md says where";
+            told.push(Warning::at("store.engine", weaker));
         }
         let promised = self.promised();
         if promised > self.store.bytes {
             let (promised, most) = (show_size(promised), show_size(self.store.bytes));
-            told.push(format!(
-                "store.bytes: queues, dead letters and buckets may hold {promised} together, and all of the store {most}: \
+            let problem = format!(
+                "queues, dead letters and buckets may hold {promised} together, and all of the store {most}: \
                  once it is full, what would add to any of them is refused, whatever their own rules say"
-            ));
+            );
+            told.push(Warning::at("store.bytes", problem));
         }
         told
     }
@@ -71,39 +100,39 @@ impl Config {
         queues.chain(dead).chain(up).chain(down).chain(buckets.into_values()).fold(0, u64::saturating_add)
     }
 
-    fn cloud_warnings(&self, cloud: &Cloud) -> Vec<String> {
+    fn cloud_warnings(&self, cloud: &Cloud) -> Vec<Warning> {
         let mut told = Vec::new();
         let name = &cloud.name;
         if cloud.is_open() {
-            told.push(format!(
-                "cloud.{name}.broker: no TLS: everyone on the way can read and change what is sent, and take the \
-                 gateway's place; write mqtts:// or wss://"
-            ));
+            let open = "no TLS: everyone on the way can read and change what is sent, and take the gateway's place; write \
+                        mqtts:// or wss://";
+            told.push(Warning::at(format!("cloud.{name}.broker"), open));
         }
         let nameless = cloud.login.is_none() && cloud.tls.as_ref().is_none_or(|tls| tls.identity.is_none());
         if nameless && cloud.profile.alpn_443.is_some() {
             let profile = cloud.profile.name;
-            told.push(format!(
-                "cloud.{name}: a broker of the profile `{profile}` wants a certificate and key, or a username"
-            ));
+            let problem = format!("a broker of the profile `{profile}` wants a certificate and key, or a username");
+            told.push(Warning::at(format!("cloud.{name}"), problem));
         }
         let up = self.uplinks.values().any(|uplink| uplink.cloud == *name);
         if !up && !self.downlinks.values().any(|downlink| downlink.cloud == *name) {
-            told.push(format!("cloud.{name}: nothing goes there: no uplink and no downlink names it"));
+            let useless = "nothing goes there: no uplink and no downlink names it";
+            told.push(Warning::at(format!("cloud.{name}"), useless));
         }
         told
     }
 
-    fn overlapping_downlinks(&self) -> Vec<String> {
+    fn overlapping_downlinks(&self) -> Vec<Warning> {
         let mut told = Vec::new();
         for one in self.downlinks.values() {
             let after = self.downlinks.values().filter(|other| other.name > one.name && other.cloud == one.cloud);
             for other in after.filter(|other| other.filter.overlaps(&one.filter)) {
-                told.push(format!(
+                let problem = format!(
                     "downlink.{} and downlink.{}: their filters meet; what matches both comes by both, and a broker may \
                      send it twice",
                     one.name, other.name
-                ));
+                );
+                told.push(Warning::at("", problem));
             }
         }
         told

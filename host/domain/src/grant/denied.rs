@@ -1,8 +1,9 @@
 //! A refusal, and the configuration that would have made it a permission.
 //!
 //! The lines name exactly what was asked for and nothing wider, so that pasting them never opens more than
-//! the one thing. They are parsed by whoever pastes them: every text in them is quoted as TOML wants it, and
-//! a name that the table has already is not used again.
+//! the one thing. Where nobody can know yet what will be asked for, they say that they are an example. They are
+//! parsed by whoever pastes them: every text in them is quoted as TOML wants it, and a name that the table has
+//! already is not used again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,9 @@ use crate::config::{GrantTable, HttpGrant, KvGrant, is_name};
 use crate::ledger::BucketId;
 use crate::limits::{NAME_BYTES, TIMERS_PENDING};
 use crate::topic::Topic;
+
+/// Stands behind a value that somebody has to put in who knows what the component does.
+pub const EXAMPLE: &str = "# an example: put your own here";
 
 /// What was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,7 @@ impl fmt::Display for Detail {
             }
         }
         match (&self.refused, &self.cure) {
+            (Refused::Publisher, Some(cure)) => write!(f, "; lines such as these would permit it:\n{cure}"),
             (_, Some(cure)) => write!(f, "; these lines would permit it:\n{cure}"),
             (Refused::Reserved(_), None) => f.write_str(": only the gateway's services do, and no grant changes that"),
             (_, None) => f.write_str(": no configuration can name that, choose another name for it"),
@@ -106,7 +111,7 @@ fn cure(component: &str, table: &GrantTable, refused: &Refused) -> Option<String
         }
         Refused::Publisher => {
             let name = free_name([component], &table.publish);
-            ("publish", format!("{name} = {}", quoted(&format!("{name}/#"))))
+            ("publish", format!("{name} = {}  {EXAMPLE}", quoted(&format!("{name}/#"))))
         }
         Refused::KeyValue => ("kv", "state = \"own\"".to_owned()),
         Refused::Bucket(name) => ("kv", is_name(name).then(|| format!("{name} = \"own\""))?),

@@ -205,6 +205,9 @@ fn a_refused_import_says_what_to_grant() {
         let Import::Denied(denied) = grants("").import(import) else { panic!("{import}") };
         assert_eq!(grants(denied.cure().unwrap()).import(import), Import::Granted, "{import}");
     }
+    let Import::Denied(publisher) = grants("").import("edgewit:pubsub/publisher@0.1.0") else { panic!() };
+    assert!(publisher.to_string().contains("lines such as these"), "{publisher}");
+    assert!(publisher.cure().unwrap().ends_with(EXAMPLE), "{publisher}");
     let timers = grants(grants("").timer_pending().unwrap_err().cure().unwrap());
     assert_eq!(timers.timer_pending(), Ok(TIMERS_PENDING.default));
 }

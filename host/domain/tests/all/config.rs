@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use edgewit_domain::config::{
     Config, DeadFullRule, DeadLetter, Delivery, DurableQueue, LiveFullRule, LogFormat, LogLevel, Profile, StoreEngine,
+    line_of,
 };
 use edgewit_domain::delivery::Policy;
 use edgewit_domain::limits;
@@ -254,6 +255,22 @@ fn a_durable_queue_is_refused_where_a_gateway_would_run() {
     assert!(told.contains("cloud.main: links to a cloud need the store"), "{told}");
     assert!(told.contains("component.average.grant.kv.state: buckets need the store"), "{told}");
     assert_eq!(Config::parse_served(MINIMAL), Config::parse(MINIMAL));
+}
+
+/// What is found later than a mistake, such as a file that is not there, has its line as well.
+#[test]
+fn a_key_has_its_line_or_that_of_the_nearest_table() {
+    let text = "schema = 1\n[component.a]\nartifact = \"a.wasm\"\ngrant.dir.tables.path = \"t\"\n[component.b.grant]\n";
+    let cases = [
+        ("component.a.artifact", Some(3)),
+        ("component.a.grant.dir.tables", Some(4)),
+        ("component.a.recycle", Some(2)),
+        ("component.b.artifact", Some(5)),
+        ("gateway.data", None),
+    ];
+    for (key, expected) in cases {
+        assert_eq!(line_of(text, &key.split('.').collect::<Vec<_>>()), expected, "{key}");
+    }
 }
 
 /// The text with one stretch of it cut out, doubled, or replaced by something that TOML likes.

@@ -4,6 +4,10 @@ use edgewit_domain::limits;
 
 use crate::config::{MINIMAL, good};
 
+fn warned(text: &str) -> Vec<String> {
+    good(text).warnings().iter().map(ToString::to_string).collect()
+}
+
 /// What is allowed and looks like a slip is said, with what ends it.
 #[test]
 fn a_possible_circle_and_a_component_that_nothing_calls_get_a_warning() {
@@ -18,15 +22,16 @@ fn a_possible_circle_and_a_component_that_nothing_calls_get_a_warning() {
         "a -> b -> a: messages may run in this circle, by the grants; one that does is dropped after {} hops",
         limits::HOPS
     );
-    assert_eq!(good(&circle).warnings(), [expected]);
+    assert_eq!(warned(&circle), [expected]);
     let line = format!("{MINIMAL}{}{}", component("a", "one/#", "two/x"), component("b", "two/+", "three/y"));
-    assert!(good(&line).warnings().is_empty());
+    assert!(warned(&line).is_empty());
     let idle = format!("{MINIMAL}[component.idle]\nartifact = \"a.wasm\"\n");
     let expected = "component.idle: nothing ever calls it: it has neither a subscription nor a timer";
-    assert_eq!(good(&idle).warnings(), [expected]);
+    assert_eq!(warned(&idle), [expected]);
     for called in ["timer.t.every = \"1s\"", "grant.timer.pending = 1"] {
-        assert!(good(&format!("{idle}{called}\n")).warnings().is_empty(), "{called}");
+        assert!(warned(&format!("{idle}{called}\n")).is_empty(), "{called}");
     }
+    assert_eq!(warned(MINIMAL), ["component: there is none, and nothing to run; add a [component.NAME]"]);
 }
 
 /// Each thing about the store and the clouds that is allowed and looks like a slip.
@@ -36,7 +41,7 @@ fn what_is_weak_or_useless_about_store_and_clouds_gets_a_warning() {
         format!("[component.{name}]\nartifact = \"a.wasm\"\ntimer.t.every = \"1s\"\n{lines}\n")
     };
     let check = |text: &str, expected: &[&str]| {
-        let told = good(&format!("{MINIMAL}{text}")).warnings();
+        let told = warned(&format!("{MINIMAL}{text}"));
         assert_eq!(told.len(), expected.len(), "{text}{told:#?}");
         for (told, expected) in told.iter().zip(expected) {
             assert!(told.contains(expected), "{told} lacks {expected}");
@@ -45,7 +50,8 @@ fn what_is_weak_or_useless_about_store_and_clouds_gets_a_warning() {
     let shared = component("a", "grant.kv.plant = \"shared\"\ngrant.kv.own = \"own\"");
     check(&shared, &["component.a.grant.kv.plant: shared with nobody"]);
     check(&(shared + &component("b", "grant.kv.plant = \"shared\"")), &[]);
-    check("[store]\nengine = \"sled\"\n", &["store.engine: sled is weaker against power cuts"]);
+    let sled = format!("[store]\nengine = \"sled\"\n{}", component("a", ""));
+    check(&sled, &["store.engine: sled is weaker against power cuts"]);
     let durable =
         "subscribe.s = { filter = \"x\", delivery = \"durable\", queue.bytes = \"7MiB\" }\ngrant.kv.k = \"own\"";
     let store = |mib: u64| format!("[store]\nbytes = \"{mib}MiB\"\n{}", component("a", durable));

@@ -19,7 +19,7 @@ pub struct Client {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no gateway answers at {}; start it with `edgewit run --dev`, or name its configuration with --config", path.display())]
+    #[error("no gateway answers at {}; start it with `edgewit run --dev`, or name its configuration with --config, or the socket itself with --socket where `gateway.data` has changed since its start", path.display())]
     NotRunning {
         path: PathBuf,
         #[source]

@@ -97,8 +97,10 @@ impl Connection {
         let parsed: Result<Vec<Filter>, Reply> = filters
             .into_iter()
             .map(|text| {
-                Filter::parse(text.clone())
-                    .map_err(|error| refused(format!("filter `{text}` is {error}"), "write it as MQTT does"))
+                Filter::parse(text.clone()).map_err(|error| {
+                    let (problem, cure) = error.parts();
+                    refused(format!("`{text}` is no filter: {problem}"), cure)
+                })
             })
             .collect();
         let filters = match parsed {

@@ -1,14 +1,23 @@
 //! A line of the log as people read it: time, level, component, text, fields.
 //!
-//! Texts come from guests and configurations: whatever a terminal would obey is shown escaped.
+//! Texts come from guests and configurations: whatever a terminal would obey is shown escaped. A text of several lines
+//! keeps them, each below the line that it belongs to and behind a mark, so that none of them can pass for a
+//! line of the log: those begin with the time.
 
 use std::fmt::Write as _;
 
 use edgewit_domain::control::LogLine;
+use edgewit_domain::limits::LOG_FURTHER_LINES;
 
-/// One line, without its end. `colour` for a terminal only.
+/// What stands before a line that belongs to the one above it.
+const MARK: &str = "    | ";
+/// In place of the lines that are too many.
+const CUT: &str = "\n    | […]";
+
+/// One line, and below it those of its texts that have more, without the last end of line. `colour` for a terminal only.
 pub fn line_text(line: &LogLine, colour: bool) -> String {
     let mut text = String::with_capacity(64 + line.text.len());
+    let mut further = Further::default();
     let (on, off) = if colour { (colour_of(&line.level), "\x1b[0m") } else { ("", "") };
     push_time(&mut text, line.at_ms);
     // Writing to a string cannot fail.
@@ -17,8 +26,15 @@ pub fn line_text(line: &LogLine, colour: bool) -> String {
         push_harmless(&mut text, component);
         text.push_str(": ");
     }
-    push_harmless(&mut text, &line.text);
+    let (first, rest) = line.text.split_once('\n').unwrap_or((&line.text, ""));
+    push_harmless(&mut text, first);
+    further.push_all(rest);
     for (name, value) in &line.fields {
+        if value.contains('\n') {
+            further.push(&format!("{name}:"));
+            further.push_all(value);
+            continue;
+        }
         text.push(' ');
         push_harmless(&mut text, name);
         text.push('=');
@@ -28,7 +44,33 @@ pub fn line_text(line: &LogLine, colour: bool) -> String {
             push_harmless(&mut text, value);
         }
     }
-    text
+    text + &further.text
+}
+
+/// The lines below a line, so many of them and no more.
+#[derive(Default)]
+struct Further {
+    text: String,
+    lines: usize,
+}
+
+impl Further {
+    fn push_all(&mut self, text: &str) {
+        text.lines().take(LOG_FURTHER_LINES + 1).for_each(|line| self.push(line));
+    }
+
+    fn push(&mut self, line: &str) {
+        self.lines += 1;
+        match self.lines {
+            0..=LOG_FURTHER_LINES => {
+                self.text.push('\n');
+                self.text.push_str(MARK);
+                push_harmless(&mut self.text, line);
+            }
+            _ if self.text.ends_with(CUT) => {}
+            _ => self.text.push_str(CUT),
+        }
+    }
 }
 
 fn colour_of(level: &str) -> &'static str {
@@ -40,12 +82,17 @@ fn colour_of(level: &str) -> &'static str {
     }
 }
 
+/// What a terminal or a reader of lines would obey: control characters, ends of lines, and what turns the direction of
+/// the text around it.
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn push_harmless(text: &mut String, from: &str) {
-    if !from.contains(char::is_control) {
-        return text.push_str(from);
-    }
     for character in from.chars() {
-        if character.is_control() {
+        if is_obeyed(character) {
             text.extend(character.escape_default());
         } else {
             text.push(character);
@@ -91,14 +138,46 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_line_and_harmless() {
+    fn no_text_can_pass_for_a_line_of_the_log() {
         check(None, "Up", &[], "2026-10-15T00:00:00.042Z  WARN Up");
         check(
             Some("average"),
             "a\n\x1b[31mb",
             &[("topic", "a/b"), ("why", "no room")],
-            "2026-10-15T00:00:00.042Z  WARN average: a\\n\\u{1b}[31mb topic=a/b why=\"no room\"",
+            "2026-10-15T00:00:00.042Z  WARN average: a topic=a/b why=\"no room\"\n    | \\u{1b}[31mb",
         );
+        check(
+            Some("average"),
+            "Cannot run as it is",
+            &[("reason", "not granted:\n[grant]\n\r2026-10-15T00:00:00.000Z  INFO root: forged"), ("which", "in/a")],
+            "2026-10-15T00:00:00.042Z  WARN average: Cannot run as it is which=in/a\n    | reason:\n    | not granted:\n    \
+             | [grant]\n    | \\r2026-10-15T00:00:00.000Z  INFO root: forged",
+        );
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_wherever_it_stands() {
+        let evil = "\u{1b}\u{9b}\u{2028}\u{202e}\r\t";
+        let told = "\\u{1b}\\u{9b}\\u{2028}\\u{202e}\\r\\t";
+        let expected = format!(
+            "2026-10-15T00:00:00.042Z  WARN {told}: {told} a={told} b=\"{told} \"\n    | c:\n    | {told}\n    | "
+        );
+        let (spaced, lines) = (format!("{evil} "), format!("{evil}\n\n"));
+        check(Some(evil), evil, &[("a", evil), ("b", &spaced), ("c", &lines)], &expected);
+    }
+
+    #[test]
+    fn lines_without_end_are_cut() {
+        let line = LogLine {
+            at_ms: 0,
+            level: "warn".into(),
+            component: None,
+            text: "a\n".repeat(1000),
+            fields: BTreeMap::from([("more".into(), "b\n".repeat(1000))]),
+        };
+        let text = line_text(&line, false);
+        assert_eq!(text.lines().count(), 1 + LOG_FURTHER_LINES + 1, "{text}");
+        assert!(text.ends_with(CUT), "{text}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
 use edgewit_sandbox::{EndlessRoom, Instance, Interrupter, LogCounter, MemoryValues, Services};
 
-use super::{Cost, TrialOutcome, not_asked};
+use super::{Beside, TrialOutcome, not_asked};
 use crate::clock::{Clock, wall};
 use crate::fetch::Fetching;
 use crate::loading::Loaded;
@@ -35,7 +35,7 @@ pub(super) struct Bench {
     instance: Option<Instance>,
     reason: StartReason,
     messages: u64,
-    cost: Cost,
+    beside: Beside,
 }
 
 impl Bench {
@@ -62,14 +62,13 @@ impl Bench {
             instance: None,
             reason: StartReason::First,
             messages: 0,
-            cost: Cost::default(),
+            beside: Beside::default(),
         }
     }
 
-    /// What the call took of the guest's limits, beside what came of it.
-    pub fn call(&mut self, ask: Ask) -> (TrialOutcome, Cost) {
-        self.cost = Cost::default();
-        (self.outcome(ask), self.cost)
+    pub fn call(&mut self, ask: Ask) -> (TrialOutcome, Beside) {
+        self.beside = Beside::default();
+        (self.outcome(ask), std::mem::take(&mut self.beside))
     }
 
     fn outcome(&mut self, ask: Ask) -> TrialOutcome {
@@ -106,7 +105,7 @@ impl Bench {
         }
         let mut instance = self.loaded.prepared.instantiate(self.services.clone())?;
         let (effects, cpu) = instance.batch(|instance| instance.start(self.reason));
-        self.cost = Cost { cpu, memory: instance.memory() };
+        self.beside.add(&instance, cpu);
         let effects = effects?;
         self.instance = Some(instance);
         Ok(effects)
@@ -135,7 +134,7 @@ impl Bench {
         let mut effects = self.ready()?;
         let Some(instance) = &mut self.instance else { return Ok(Outcome::Done(effects)) };
         let (outcome, cpu) = instance.batch(call);
-        self.cost = Cost { cpu, memory: instance.memory() };
+        self.beside.add(instance, cpu);
         Ok(match outcome? {
             Outcome::Done(more) => {
                 effects.publishes.extend(more.publishes);

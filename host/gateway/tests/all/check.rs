@@ -31,22 +31,54 @@ fn every_component_is_looked_at_whatever_is_wrong_with_the_others() {
         component("greedy", "importer", ""),
         component("gone", "missing", ""),
         component("silent", "echo", "timer.beat.every = \"1s\"\n"),
-        component("nowhere", "files", "grant.dir.tables.path = \"no-such-folder\"\n"),
+        component(
+            "nowhere",
+            "files",
+            "grant.dir.tables.path = \"no-such-folder\"\ngrant.dir.more.path = \"nor-this\"\n",
+        ),
         echo("good", ""),
     ]);
     let report = check(&world.config(), &worker());
     let said = report.to_string();
     for expected in [
         "[component.greedy.grant.timer]",
-        "artifact missing.wasm cannot be read",
+        "missing.wasm cannot be read",
         "does not export edgewit:timer/handler",
         "grant.dir.tables",
         "component.good: good",
-        "4 mistakes",
+        "grant.dir.more",
+        "5 mistakes",
     ] {
         assert!(said.contains(expected), "{expected} is not in\n{said}");
     }
-    assert_eq!(report.findings.len(), 4);
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    for finding in &report.findings {
+        let line = text.lines().nth(finding.line.unwrap() - 1).unwrap();
+        let key = finding.path.rsplit('.').next().unwrap();
+        assert!(line.contains(key), "{finding:?} is not in line {line}");
+    }
+}
+
+#[test]
+fn an_artifact_elsewhere_is_named_and_how_it_comes_here() {
+    let world = World::new(&[component("above", "missing", ""), component("link", "missing-link", "")]);
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    std::fs::write(world.config(), text.replace("missing.wasm", "../elsewhere.wasm")).unwrap();
+    std::os::unix::fs::symlink("/", world.path("missing-link.wasm")).unwrap();
+    let report = check(&world.config(), &worker());
+    for (finding, looked_at) in report.findings.iter().zip(["../elsewhere.wasm", "missing-link.wasm"]) {
+        let expected =
+            format!("artifact {} lies outside the configuration's folder; copy it in", world.path(looked_at).display());
+        assert_eq!(finding.problem, expected);
+    }
+    assert_eq!(report.findings.len(), 2, "{report}");
+}
+
+#[test]
+fn a_configuration_with_nothing_to_run_gets_a_warning() {
+    let report = check(&World::new(&[]).config(), &worker());
+    assert!(report.is_good(), "{report}");
+    assert!(report.to_string().contains("warning: component: there is none"), "{report}");
 }
 
 #[test]

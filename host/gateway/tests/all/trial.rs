@@ -54,6 +54,29 @@ fn h5_a_fault_is_shown_and_the_next_call_has_a_new_instance() {
 }
 
 #[test]
+fn a_panic_is_the_reason_of_its_fault() {
+    let world = World::new(&[component("trap", "trap", "")]);
+    let mut trial = trial(&world, "trap");
+    let TrialOutcome::Failed(Fault::Trap { reason }) = trial.message("trap/in", b"panic".into()) else { panic!() };
+    assert!(reason.starts_with("panicked at ") && reason.ends_with(": panicked as told"), "{reason}");
+    let TrialOutcome::Failed(Fault::Trap { reason }) = trial.message("trap/in", Vec::new()) else { panic!() };
+    assert!(!reason.contains("panicked"), "the words of an earlier handling explain nothing: {reason}");
+}
+
+#[test]
+fn what_was_refused_is_told_whatever_the_guest_makes_of_it() {
+    let world = World::new(&[component("trespass", "trespass", "")]);
+    let mut trial = trial(&world, "trespass");
+    for _ in 0..2 {
+        done(trial.message("trespass/in", Vec::new()));
+        let refused = trial.beside().refused;
+        assert!(matches!(&*refused, [one] if one.contains("may not publish to `forbidden/place`")), "{refused:?}");
+    }
+    assert!(not_asked(trial.message("elsewhere", Vec::new())).contains("no subscription"));
+    assert!(trial.beside().refused.is_empty(), "nothing was asked");
+}
+
+#[test]
 fn limits_are_those_of_production() {
     let world = World::new(&[component("spin", "spin", "limits.cpu = \"50ms\"\n")]);
     let outcome = trial(&world, "spin").message("spin/in", Vec::new());

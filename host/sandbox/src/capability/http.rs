@@ -17,6 +17,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use crate::bindings::wasi::logging::logging::Level;
 use crate::capability::logging::Log;
 use crate::guest::Profile;
+use crate::instance::notes::Notes;
 use crate::services::{AddressCheck, Fetch, FetchError, FetchRequest};
 
 /// The origins that one instance may talk to.
@@ -24,6 +25,7 @@ pub(crate) struct Origins {
     profile: Arc<Profile>,
     fetch: Arc<dyn Fetch>,
     log: Log,
+    notes: Notes,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -31,8 +33,8 @@ type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Response = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Connection), Error>> + Send>;
 
 impl Origins {
-    pub fn new(profile: Arc<Profile>, fetch: Arc<dyn Fetch>, log: Log) -> Self {
-        Origins { profile, fetch, log, in_flight: Arc::default() }
+    pub fn new(profile: Arc<Profile>, fetch: Arc<dyn Fetch>, log: Log, notes: Notes) -> Self {
+        Origins { profile, fetch, log, notes, in_flight: Arc::default() }
     }
 
     fn granted(&self, request: &http::Request<WasiBody>) -> Result<(HttpGrant, bool, String, u16), Error> {
@@ -43,18 +45,21 @@ impl Origins {
         match self.profile.grants.http(https, &host, port) {
             Ok(grant) => Ok((grant.clone(), https, host, port)),
             Err(denied) => {
-                self.log.line(Level::Warn, "http", &denied.to_string());
+                let reason = denied.to_string();
+                self.log.line(Level::Warn, "http", &reason);
+                self.notes.refused(&reason);
                 Err(Error::HttpRequestDenied)
             }
         }
     }
 
     fn address_check(&self, grant: HttpGrant) -> AddressCheck {
-        let (profile, log) = (self.profile.clone(), self.log.clone());
+        let (profile, log, notes) = (self.profile.clone(), self.log.clone(), self.notes.clone());
         Arc::new(move |address| {
             profile.grants.http_address(&grant, address).map_err(|denied| {
                 let reason = denied.to_string();
                 log.line(Level::Warn, "http", &reason);
+                notes.refused(&reason);
                 reason
             })
         })
@@ -77,6 +82,8 @@ impl WasiHttpHooks for Origins {
             Err(error) => return Box::new(async { Err(error) }),
         };
         let Some(place) = Place::take(&self.in_flight) else {
+            self.notes
+                .refused(&format!("{} requests are under way, and no more are sent at once", limits::HTTP_IN_FLIGHT));
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
         let timeout = |chosen: Option<Duration>| chosen.unwrap_or(self.profile.limits.wall);

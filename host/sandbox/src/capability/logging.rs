@@ -16,6 +16,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::bindings::wasi::logging::logging::{Host, Level};
 use crate::guest::Guest;
+use crate::instance::notes::Notes;
 use crate::services::LogCounter;
 
 impl Host for Guest {
@@ -92,16 +93,38 @@ fn printable(text: &str) -> String {
     out
 }
 
+/// What Rust says below every panic. A component has no such variable, and its backtrace is in the log as it is. Like
+/// empty lines, which set text apart on a terminal, it is nothing for a log.
+const DEAD_END: &str = "note: run with `RUST_BACKTRACE=1`";
+
 /// One of the guest's standard streams.
 #[derive(Clone)]
 pub(crate) struct StdStream {
     name: &'static str,
+    level: Level,
     log: Log,
+    notes: Option<Notes>,
 }
 
 impl StdStream {
-    pub fn new(name: &'static str, log: &Log) -> Self {
-        StdStream { name, log: log.clone() }
+    pub fn stdout(log: &Log) -> Self {
+        StdStream { name: "stdout", level: Level::Info, log: log.clone(), notes: None }
+    }
+
+    /// What is said here last explains a trap.
+    pub fn stderr(log: &Log, notes: &Notes) -> Self {
+        StdStream { name: "stderr", level: Level::Warn, log: log.clone(), notes: Some(notes.clone()) }
+    }
+
+    fn line(&self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        if text.trim().is_empty() || text.starts_with(DEAD_END) {
+            return;
+        }
+        if let Some(notes) = &self.notes {
+            notes.said(&text);
+        }
+        self.log.line(self.level, self.name, &text);
     }
 }
 
@@ -129,8 +152,7 @@ struct LineStream {
 
 impl LineStream {
     fn end_line(&mut self) {
-        let level = if self.stream.name == "stderr" { Level::Warn } else { Level::Info };
-        self.stream.log.line(level, self.stream.name, &String::from_utf8_lossy(&self.line));
+        self.stream.line(&self.line);
         self.line.clear();
     }
 }

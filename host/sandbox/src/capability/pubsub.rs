@@ -15,7 +15,7 @@ impl types::Host for Guest {}
 
 impl publisher::Host for Guest {
     fn publish(&mut self, message: types::MessageResult) -> Result<Result<(), types::PublishError>> {
-        Ok(self.publish_message(message))
+        Ok(self.publish_message(message).inspect_err(|error| self.notes.refused(&words(error))))
     }
 }
 
@@ -30,6 +30,16 @@ impl Guest {
         self.services.rooms.reserve(&message).map_err(types::PublishError::NoRoom)?;
         self.effects.publish(message);
         Ok(())
+    }
+}
+
+fn words(error: &types::PublishError) -> String {
+    match error {
+        types::PublishError::Denied(reason)
+        | types::PublishError::Quota(reason)
+        | types::PublishError::NoRoom(reason) => reason.clone(),
+        types::PublishError::InvalidTopic(reason) => format!("a topic to publish to is {reason}"),
+        types::PublishError::TooLarge(most) => format!("a message has at most {most} bytes"),
     }
 }
 

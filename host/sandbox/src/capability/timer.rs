@@ -16,7 +16,7 @@ impl types::Host for Guest {}
 
 impl scheduler::Host for Guest {
     fn set(&mut self, name: String, after_ms: u64, payload: Vec<u8>) -> Result<Result<(), types::TimerError>> {
-        Ok(self.set_timer(name, after_ms, payload))
+        Ok(self.set_timer(name, after_ms, payload).inspect_err(|error| self.notes.refused(&words(error))))
     }
 
     fn cancel(&mut self, name: String) -> Result<bool> {
@@ -49,6 +49,13 @@ impl Guest {
         drop(timers);
         let after = Duration::from_millis(after_ms).min(limits::TIMER_AFTER);
         self.effects.change_timer(TimerChange::Set { name, after, payload }).map_err(quota)
+    }
+}
+
+fn words(error: &types::TimerError) -> String {
+    match error {
+        types::TimerError::InvalidName(reason) | types::TimerError::Quota(reason) => reason.clone(),
+        types::TimerError::TooLarge(most) => format!("a timer's payload has at most {most} bytes"),
     }
 }
 

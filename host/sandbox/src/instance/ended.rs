@@ -5,12 +5,13 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::guest::Guest;
+use crate::instance::backtrace;
 use crate::instance::deadline::Stop;
 
 /// Names the fault and logs where in the guest it happened.
 pub(super) fn fault(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Error) -> Fault {
     let fault = classify(guest, guest_stack, factor, error);
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace::frames).unwrap_or_default();
     tracing::warn!(component = &*guest.profile.name, kind = fault.kind(), backtrace, "The instance {fault}");
     fault
 }
@@ -32,14 +33,7 @@ fn classify(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Erro
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Fault::Stack { limit: guest_stack },
-        Some(trap) => Fault::Trap { reason: trap.to_string() },
-        None => Fault::Trap { reason: error.root_cause().to_string() },
+        Some(trap) => Fault::Trap { reason: guest.notes.explain(&trap.to_string()) },
+        None => Fault::Trap { reason: guest.notes.explain(&error.root_cause().to_string()) },
     }
-}
-
-/// The guest's frames on one line, innermost first.
-fn frames(backtrace: &WasmBacktrace) -> String {
-    let text = backtrace.to_string();
-    let frames = text.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name.trim()));
-    frames.collect::<Vec<_>>().join(" < ")
 }
