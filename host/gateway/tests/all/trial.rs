@@ -77,6 +77,16 @@ fn what_was_refused_is_told_whatever_the_guest_makes_of_it() {
 }
 
 #[test]
+fn what_was_refused_to_one_handling_is_not_told_of_the_next() {
+    let world = World::new(&[component("flood", "flood", "limits.publishes = 10\n")]);
+    let mut trial = trial(&world, "flood");
+    for (count, refused) in [("20", 1), ("10", 0)] {
+        assert_eq!(done(trial.message("flood/in", count.into())).publishes.len(), 10);
+        assert_eq!(trial.beside().refused.len(), refused, "{count}");
+    }
+}
+
+#[test]
 fn limits_are_those_of_production() {
     let world = World::new(&[component("spin", "spin", "limits.cpu = \"50ms\"\n")]);
     let outcome = trial(&world, "spin").message("spin/in", Vec::new());
