@@ -128,8 +128,8 @@ impl Config {
             let after = self.downlinks.values().filter(|other| other.name > one.name && other.cloud == one.cloud);
             for other in after.filter(|other| other.filter.overlaps(&one.filter)) {
                 let problem = format!(
-                    "downlink.{} and downlink.{}: their filters meet; what matches both comes by both, and a broker may \
-                     send it twice",
+                    "downlink.{} and downlink.{}: their filters meet; what matches both goes by the first, and a broker \
+                     may send it twice",
                     one.name, other.name
                 );
                 told.push(Warning::at("", problem));
