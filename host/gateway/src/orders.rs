@@ -109,3 +109,26 @@ impl Orders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    /// Whatever was ordered before the end: none of that is begun any more, and whoever asked for it is let go.
+    #[test]
+    fn an_end_comes_before_the_restarts_that_wait() {
+        let (orders, mailbox, interrupter) = (Orders::default(), Mailbox::default(), Interrupter::new());
+        let ask = |_| {
+            let (done, asker) = oneshot::channel();
+            orders.push(Order::Restart, Some(done), &mailbox).unwrap();
+            asker
+        };
+        let mut askers: Vec<oneshot::Receiver<()>> = (0..3).map(ask).collect();
+        orders.push(Order::End, None, &mailbox).unwrap();
+        assert!(matches!(orders.take(&mailbox, &interrupter), Some((Order::End, None))));
+        assert!(askers.iter_mut().all(|asker| asker.try_recv() == Err(TryRecvError::Closed)));
+        assert!(orders.take(&mailbox, &interrupter).is_none());
+    }
+}

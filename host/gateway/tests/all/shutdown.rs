@@ -1,7 +1,5 @@
 //! The end: no more intake, then the handlers have their grace, then what is open is closed.
 
-use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use edgewit_domain::control::{Command, Reply};
@@ -134,25 +132,4 @@ fn an_end_comes_before_what_a_reload_waits_for() {
     assert!(begun.elapsed() < Duration::from_secs(30), "the end took {:?}", begun.elapsed());
     let last = replies.last();
     assert!(matches!(last, None | Some(Err(_) | Ok(Reply::Reloading { .. }))), "{last:?}");
-}
-
-/// Whatever was ordered before the end: none of that is begun any more.
-#[test]
-fn an_end_comes_before_the_restarts_that_wait() {
-    let sick = "limits.wall = \"1h\"\nconfig.how = \"sleep\"\n";
-    let world = World::with("grace = \"200ms\"\n", &[component("bad", "sick", sick)]);
-    let running = world.start();
-    running.until("bad", |status| status.state.word() == "starting");
-    let ask = |_| {
-        let mut asker = UnixStream::connect(world.socket()).unwrap();
-        asker.write_all(b"{\"command\":\"restart\",\"component\":\"bad\"}\n").unwrap();
-        asker
-    };
-    let askers: Vec<UnixStream> = (0..4).map(ask).collect();
-    // An answer to the last connection shows that the ones before it were read.
-    running.client().ask(&Command::Status).unwrap();
-    let begun = Instant::now();
-    running.gateway.shutdown();
-    assert!(begun.elapsed() < Duration::from_secs(20), "the end took {:?}", begun.elapsed());
-    drop(askers);
 }
