@@ -7,10 +7,16 @@ mod inside {
     use crate::bindings::imports::edgewit::pubsub::publisher;
     use crate::bindings::imports::edgewit::timer::scheduler;
     use crate::bindings::imports::wasi::config::store;
+    use crate::bindings::imports::wasi::keyvalue::store as buckets;
+    use crate::bindings::imports::wasi::keyvalue::{atomics, batch};
     use crate::bindings::imports::wasi::logging::logging;
     use crate::log::Level;
     use crate::message::{Message, PublishError};
     use crate::timer::TimerError;
+
+    pub use atomics::increment as bucket_increment;
+    pub use batch::{delete_many as bucket_delete_many, get_many as bucket_get_many, set_many as bucket_set_many};
+    pub use buckets::{Bucket as BucketHandle, open as bucket_open};
 
     pub fn publish(message: &Message) -> Result<(), PublishError> {
         publisher::publish(message)
@@ -47,4 +53,7 @@ mod inside {
 pub use inside::*;
 
 #[cfg(not(target_family = "wasm"))]
-pub use crate::testing::double::{config_all, config_get, log, publish, timer_cancel, timer_set};
+pub use crate::testing::double::{
+    BucketHandle, bucket_delete_many, bucket_get_many, bucket_increment, bucket_open, bucket_set_many, config_all,
+    config_get, log, publish, timer_cancel, timer_set,
+};

@@ -48,11 +48,11 @@
 //!
 //! # What to know
 //!
-//! - **A handling is atomic.** What a handler publishes, and which timers it sets, takes effect together when it returns
-//!   `Ok`, or not at all. So publish first and ask questions later: an error anywhere undoes the rest.
+//! - **A handling is atomic.** What a handler publishes, keeps in buckets and sets as timers takes effect together when it
+//!   returns `Ok`, or not at all. So publish first and ask questions later: an error anywhere undoes the rest.
 //! - **[`Failure::Retry`] or [`Failure::Reject`]**: the one comes back to a fresh instance after a while, the other goes
 //!   to the dead-letter queue where an operator finds it. `?` on a refused publish chooses the right one.
-//! - **An instance's memory is a cache.** It is gone after a fault. With [`CarryState`] it survives what is planned.
+//! - **An instance's memory is a cache.** It is gone after a fault. What must last is kept in a bucket: [`kv`].
 //! - **What a component imports, it must be granted.** Only what you call is imported.
 //!
 //! Nothing here decides anything for the gateway, and no other crate of the repository needs it to build.
@@ -63,6 +63,7 @@ mod component;
 pub mod config;
 mod host;
 pub mod json;
+pub mod kv;
 pub mod log;
 mod message;
 #[cfg(not(target_family = "wasm"))]

@@ -8,7 +8,9 @@
 //! A bench belongs to its thread. Several may stand side by side.
 
 mod bench;
+mod buckets;
 pub(crate) mod double;
 
 pub use bench::{Bench, delivery, tick};
+pub use buckets::ChangedValue;
 pub use double::{Effects, LogLine, SetTimer};

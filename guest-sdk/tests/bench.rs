@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use edgewit_sdk::testing::{Bench, LogLine, SetTimer, delivery, tick};
+use edgewit_sdk::testing::{Bench, ChangedValue, LogLine, SetTimer, delivery, tick};
 use edgewit_sdk::{
     CarryState, CheckHealth, Component, ConfigError, Delivery, Failure, HandleMessages, HandleTicks, Message,
-    PublishError, Qos, Reason, Start, Tick, component, config, log, publish, timer,
+    PublishError, Qos, Reason, Start, Tick, component, config, kv, log, publish, timer,
 };
 
 /// Does what the payload says, and counts the messages it heard.
@@ -193,6 +193,89 @@ fn a_health_check_has_no_effects() {
     assert_eq!(bench.check(), Err("has heard enough".into()));
 }
 
+/// Does with the bucket `state` what the payload says.
+struct Keeper;
+
+impl Component for Keeper {
+    fn from_config() -> Result<Self, ConfigError> {
+        Ok(Self)
+    }
+}
+
+impl HandleMessages for Keeper {
+    fn on_message(&mut self, delivery: Delivery) -> Result<(), Failure> {
+        let state = kv::open("state")?;
+        match delivery.text()? {
+            "count" => Ok(publish("out", state.increment("count", 1)?.to_string())?),
+            "count, then retry" => {
+                state.increment("count", 1)?;
+                Err(Failure::Retry("as told".into()))
+            }
+            "claim" => Ok(publish("out", state.swap("claimed", None, Some(b"yes"))?.to_string())?),
+            "give up" => Ok(publish("out", state.swap("claimed", Some(b"yes"), None)?.to_string())?),
+            "json" => {
+                state.set_json("list", &[1, 2])?;
+                let list: Option<Vec<u32>> = state.get_json("list")?;
+                Ok(publish("out", format!("{list:?} {:?}", state.get_json::<u32>("absent")?))?)
+            }
+            "many" => {
+                let keys = ["a", "b", "c"].map(String::from);
+                state.set_many(&[("a".into(), b"1".to_vec()), ("c".into(), b"3".to_vec())])?;
+                let there: Vec<bool> = state.get_many(&keys)?.iter().map(Option::is_some).collect();
+                state.delete_many(&keys)?;
+                Ok(publish("out", format!("{there:?} {} {:?}", state.exists("a")?, state.keys()?))?)
+            }
+            "wrong" => Ok(state.get_json::<u32>("list").map(drop)?),
+            _ => Ok(state.set("", b"")?),
+        }
+    }
+}
+
+fn keeper() -> Bench<Keeper> {
+    Bench::new().unwrap()
+}
+
+fn said(bench: &mut Bench<Keeper>, payload: &str) -> String {
+    bench.message("in", payload).unwrap().lines().remove(0).1
+}
+
+#[test]
+fn values_outlast_the_instance_and_a_failed_handling_leaves_none() {
+    let mut bench = keeper();
+    assert_eq!(said(&mut bench, "count"), "1");
+    assert!(matches!(bench.message("in", "count, then retry"), Err(Failure::Retry(_))));
+    bench.restart().unwrap();
+    let effects = bench.message("in", "count").unwrap();
+    let expected = ChangedValue { bucket: "state".into(), key: "count".into(), value: Some(b"2".to_vec()) };
+    assert_eq!(effects.values, [expected]);
+    assert_eq!(bench.values("state")["count"], b"2");
+}
+
+#[test]
+fn a_handling_sees_its_own_changes_in_a_bucket() {
+    let mut bench = keeper().with_value("state", "there", "1");
+    assert_eq!((said(&mut bench, "claim"), said(&mut bench, "claim")), ("true".to_string(), "false".to_string()));
+    assert_eq!((said(&mut bench, "give up"), said(&mut bench, "give up")), ("true".to_string(), "false".to_string()));
+    assert_eq!(said(&mut bench, "json"), "Some([1, 2]) None");
+    assert_eq!(said(&mut bench, "many"), r#"[true, false, true] false ["list", "there"]"#);
+    assert!(matches!(bench.message("in", "wrong"), Err(Failure::Reject(reason)) if reason.contains("`list`")));
+    assert!(matches!(bench.message("in", "empty key"), Err(Failure::Reject(_))));
+}
+
+#[test]
+fn a_bucket_ends_at_its_grant_and_its_quota() {
+    let reason = |mut bench: Bench<Keeper>| match bench.message("in", "count") {
+        Err(Failure::Reject(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(reason(keeper().granting_buckets(["other"])).ends_with("[component.NAME.grant.kv]\nstate = \"own\""));
+    assert!(reason(keeper().granting_to_read(["state"])).contains("[component.NAME.grant.kv]"));
+    assert!(reason(keeper().with_bucket_quota(5)).contains("may hold 5"));
+    assert!(reason(keeper().with_value("state", "count", "x")).contains("not a number"));
+    assert!(reason(keeper().with_value("state", "count", u64::MAX.to_string())).contains("more than a number"));
+    assert_eq!(said(&mut keeper().granting_buckets(["state"]).with_bucket_quota(6), "count"), "1");
+}
+
 #[test]
 fn an_answer_repeats_what_identifies_the_question() {
     let mut bench = bench();
@@ -222,6 +305,7 @@ fn outside_of_a_bench_imports_refuse() {
     assert!(matches!(publish("out", "x"), Err(PublishError::Denied(_))));
     assert!(timer::set("a", Duration::ZERO, b"").is_err() && !timer::cancel("a"));
     assert!(config::required::<String>("topic").is_err());
+    assert!(kv::open("state").is_err());
     log::info("goes nowhere");
 }
 

@@ -15,6 +15,9 @@ const STATE: &str = "edgewit:lifecycle/state@0.1.0";
 const PUBLISH: &str = "edgewit:pubsub/publisher@0.1.0";
 const TIMERS: &str = "edgewit:timer/scheduler@0.1.0";
 const CONFIG: &str = "wasi:config/store@0.2.0-rc.1";
+const BUCKETS: &str = "wasi:keyvalue/store@0.2.0-draft";
+const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft";
+const BATCH: &str = "wasi:keyvalue/batch@0.2.0-draft";
 const LOG: &str = "wasi:logging/logging@0.1.0-draft";
 
 #[derive(Default)]
@@ -87,6 +90,7 @@ fn fixtures_export_and_import_only_what_they_use() {
     );
     check("importer.wasm", &[MESSAGES], &[PUBLISH, TIMERS]);
     check("init_fail.wasm", &[MESSAGES, INIT], &[PUBLISH, CONFIG]);
+    check("keyvalue.wasm", &[MESSAGES], &[PUBLISH, BUCKETS, ATOMICS, BATCH]);
     check("recurse.wasm", &[MESSAGES], &[]);
     check("sick.wasm", &[MESSAGES, HEALTH], &[PUBLISH, CONFIG]);
     check("sleeper.wasm", &[MESSAGES], &[PUBLISH]);

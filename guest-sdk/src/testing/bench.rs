@@ -3,6 +3,7 @@
 //! The rules are those of the gateway's contract: an error undoes what the handling asked for; after a retry, and
 //! never after a rejection, the instance is replaced.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::double::{Effects, LogLine, World, enter};
@@ -61,6 +62,37 @@ impl<C: Component> Bench<C> {
         self
     }
 
+    /// Permits opening these buckets and no others. Without it everything is permitted.
+    pub fn granting_buckets<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let granted = self.world.buckets.granted.get_or_insert_default();
+        granted.extend(names.into_iter().map(|name| (name.into(), true)));
+        self
+    }
+
+    /// Permits opening these buckets to read, and no others.
+    pub fn granting_to_read<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let granted = self.world.buckets.granted.get_or_insert_default();
+        granted.extend(names.into_iter().map(|name| (name.into(), false)));
+        self
+    }
+
+    /// Lets each bucket hold no more than so many bytes of keys and values.
+    pub fn with_bucket_quota(mut self, bytes: usize) -> Self {
+        self.world.buckets.quota = Some(bytes);
+        self
+    }
+
+    /// A value that a bucket holds before anything is handled.
+    pub fn with_value(mut self, bucket: &str, key: &str, value: impl AsRef<[u8]>) -> Self {
+        self.world.buckets.keep(bucket, key, value.as_ref());
+        self
+    }
+
+    /// What a bucket holds.
+    pub fn values(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        self.world.buckets.kept(bucket)
+    }
+
     /// The component itself, to look at.
     pub fn component(&self) -> &C {
         &self.instance
@@ -83,8 +115,9 @@ impl<C: Component> Bench<C> {
     }
 
     /// Replaces the instance by a fresh one that knows nothing, as after a fault or a restart of the gateway.
-    /// Pending timers stay.
+    /// Pending timers and the values in buckets stay.
     pub fn restart(&mut self) -> Result<(), ConfigError> {
+        self.world.begin();
         self.instance = enter(&mut self.world, C::from_config)?;
         Ok(())
     }

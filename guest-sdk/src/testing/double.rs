@@ -6,6 +6,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::buckets::{Buckets, ChangedValue};
+use crate::bindings::imports::wasi::keyvalue::store::KeyResponse;
+use crate::kv::Error;
 use crate::log::Level;
 use crate::message::{Message, PublishError};
 use crate::timer::TimerError;
@@ -20,12 +23,17 @@ pub struct Effects {
     pub timers_set: Vec<SetTimer>,
     /// Names of one-shot timers that were cancelled while they were pending.
     pub timers_cancelled: Vec<String>,
+    /// Values that are different from before.
+    pub values: Vec<ChangedValue>,
 }
 
 impl Effects {
     /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
-        self.published.is_empty() && self.timers_set.is_empty() && self.timers_cancelled.is_empty()
+        self.published.is_empty()
+            && self.timers_set.is_empty()
+            && self.timers_cancelled.is_empty()
+            && self.values.is_empty()
     }
 
     /// Topic and payload of every message, as text where it is text.
@@ -38,6 +46,7 @@ impl Effects {
         self.published.extend(later.published);
         self.timers_set.extend(later.timers_set);
         self.timers_cancelled.extend(later.timers_cancelled);
+        self.values.extend(later.values);
     }
 }
 
@@ -84,6 +93,7 @@ pub struct World {
     pub now_ms: u64,
     pub timers: BTreeMap<String, Pending>,
     pub logs: Vec<LogLine>,
+    pub buckets: Buckets,
     asked: Effects,
     timers_asked: BTreeMap<String, Pending>,
 }
@@ -96,11 +106,13 @@ impl World {
     pub fn begin(&mut self) {
         self.asked = Effects::default();
         self.timers_asked = self.timers.clone();
+        self.buckets.begin();
     }
 
     pub fn commit(&mut self) -> Effects {
         self.timers = std::mem::take(&mut self.timers_asked);
-        std::mem::take(&mut self.asked)
+        let values = self.buckets.commit();
+        Effects { values, ..std::mem::take(&mut self.asked) }
     }
 
     fn publish(&mut self, message: &Message) -> Result<(), PublishError> {
@@ -184,4 +196,57 @@ pub fn config_all() -> Result<Vec<(String, String)>, String> {
 
 pub fn log(level: Level, text: &str) {
     with(|world| world.logs.push(LogLine { level, text: text.into() }));
+}
+
+/// An open bucket.
+#[derive(Debug)]
+pub struct BucketHandle(String);
+
+fn with_buckets<R>(call: impl FnOnce(&mut Buckets) -> Result<R, Error>) -> Result<R, Error> {
+    with(|world| call(&mut world.buckets)).unwrap_or_else(|| Err(Error::Other("call it through a Bench".into())))
+}
+
+pub fn bucket_open(name: &str) -> Result<BucketHandle, Error> {
+    with_buckets(|buckets| buckets.open(name)).map(|()| BucketHandle(name.into()))
+}
+
+impl BucketHandle {
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        with_buckets(|buckets| buckets.get(&self.0, key))
+    }
+
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        with_buckets(|buckets| buckets.set(&self.0, key, Some(value)))
+    }
+
+    pub fn delete(&self, key: &str) -> Result<(), Error> {
+        with_buckets(|buckets| buckets.set(&self.0, key, None))
+    }
+
+    pub fn exists(&self, key: &str) -> Result<bool, Error> {
+        Ok(self.get(key)?.is_some())
+    }
+
+    /// All in one page.
+    pub fn list_keys(&self, _: Option<u64>) -> Result<KeyResponse, Error> {
+        with_buckets(|buckets| Ok(KeyResponse { keys: buckets.values(&self.0).into_keys().collect(), cursor: None }))
+    }
+}
+
+pub fn bucket_increment(bucket: &BucketHandle, key: &str, by: u64) -> Result<u64, Error> {
+    with_buckets(|buckets| buckets.increment(&bucket.0, key, by))
+}
+
+type Pair = (String, Vec<u8>);
+
+pub fn bucket_get_many(bucket: &BucketHandle, keys: &[String]) -> Result<Vec<Option<Pair>>, Error> {
+    keys.iter().map(|key| Ok(bucket.get(key)?.map(|value| (key.clone(), value)))).collect()
+}
+
+pub fn bucket_set_many(bucket: &BucketHandle, pairs: &[Pair]) -> Result<(), Error> {
+    pairs.iter().try_for_each(|(key, value)| bucket.set(key, value))
+}
+
+pub fn bucket_delete_many(bucket: &BucketHandle, keys: &[String]) -> Result<(), Error> {
+    keys.iter().try_for_each(|key| bucket.delete(key))
 }

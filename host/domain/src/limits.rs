@@ -127,6 +127,17 @@ pub const DEAD_BYTES: Range<u64> = range(4 * MIB, KIB, 1024 * MIB);
 
 /// Keys and values of one bucket. More are refused.
 pub const KV_BYTES: Range<u64> = range(MIB, KIB, 1024 * MIB);
+/// A key of a bucket: a topic fits, with a word in front. Longer is refused.
+pub const KEY_BYTES: usize = 2 * KIB as usize;
+/// A value. Larger is refused.
+pub const VALUE_BYTES: usize = 256 * KIB as usize;
+/// Keys that one handling may change, and keys of shared buckets that it may look at. More are refused.
+pub const VALUES_PER_HANDLING: usize = 4096;
+/// Keys and values that one handling may change, that it may see of shared buckets, and that one call may read at once,
+/// in bytes. More are refused.
+pub const VALUE_BYTES_PER_HANDLING: u64 = 4 * MIB;
+/// Keys that one call of `list-keys` returns at most. The rest is on the next page.
+pub const KEYS_PER_PAGE: usize = 256;
 
 /// All that the store may hold. Past it what would add is refused; what takes away is not.
 pub const STORE_BYTES: Range<u64> = range(256 * MIB, 4 * MIB, 1024 * 1024 * MIB);

@@ -212,7 +212,7 @@ type Found = (ConfigFile, Arc<Component>, Profile);
 
 fn configured(path: &Path, name: &str) -> Result<Found, TrialError> {
     let file = ConfigFile::open(path)?;
-    let config = Config::parse_served(&file.read()?)
+    let config = Config::parse(&file.read()?)
         .map_err(|mistakes| TrialError::Configuration { file: path.display().to_string(), mistakes })?;
     let Some(component) = config.components.get(name) else {
         let known = config.components.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");

@@ -8,4 +8,5 @@ wasmtime::component::bindgen!({
     world: "edgewit:worlds/full",
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { default: trappable },
+    with: { "wasi:keyvalue/store.bucket": crate::capability::keyvalue::OpenBucket },
 });

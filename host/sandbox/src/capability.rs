@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod filesystem;
 pub(crate) mod http;
 pub(crate) mod io;
+pub(crate) mod keyvalue;
 pub(crate) mod logging;
 pub(crate) mod pubsub;
 pub(crate) mod timer;

@@ -16,7 +16,7 @@ use crate::artifact::Artifact;
 use crate::bindings::edgewit::{pubsub, timer};
 use crate::bindings::exports::edgewit::lifecycle::{health, start, state};
 use crate::bindings::exports::edgewit::{pubsub as pubsub_exports, timer as timer_exports};
-use crate::bindings::wasi::{config, logging};
+use crate::bindings::wasi::{config, keyvalue, logging};
 use crate::capability;
 use crate::engine::Engine;
 use crate::guest::{Guest, Profile};
@@ -25,6 +25,8 @@ use crate::services::Services;
 
 const PUBLISHER: &str = "edgewit:pubsub/publisher@0.1.0";
 const SCHEDULER: &str = "edgewit:timer/scheduler@0.1.0";
+/// The others of its package come and go with it.
+const KEYVALUE: &str = "wasi:keyvalue/store@0.2.0-draft";
 
 /// Why a component cannot be linked.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +131,11 @@ fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<Guest>> {
     }
     if granted(grants, SCHEDULER) {
         timer::scheduler::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    }
+    if granted(grants, KEYVALUE) {
+        keyvalue::store::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        keyvalue::atomics::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        keyvalue::batch::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
     Ok(linker)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::{Effects, TimerChange};
+use edgewit_domain::ledger::{BucketId, ValueChange};
 use edgewit_domain::message::{Message, Qos};
 use edgewit_gateway::trial::{Beside, TrialOutcome};
 use serde::Serialize;
@@ -71,7 +72,7 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 enum Ending {
-    Done { publishes: Vec<Published>, timers: Vec<Timer> },
+    Done { publishes: Vec<Published>, timers: Vec<Timer>, values: Vec<Value> },
     Rejected { reason: String },
     Failed { reason: String, fault: Fault },
     NotAsked { reason: String },
@@ -102,12 +103,29 @@ enum Timer {
     },
 }
 
+#[derive(Debug, Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+enum Value {
+    Set {
+        bucket: String,
+        key: String,
+        bytes: usize,
+        #[serde(flatten)]
+        payload: Payload,
+    },
+    Delete {
+        bucket: String,
+        key: String,
+    },
+}
+
 impl Report {
     pub fn new(input: Input, outcome: TrialOutcome, wall: Duration, beside: Beside) -> Self {
         let result = match outcome {
-            TrialOutcome::Done(Effects { publishes, timers, .. }) => Ending::Done {
+            TrialOutcome::Done(Effects { publishes, timers, values, .. }) => Ending::Done {
                 publishes: publishes.into_iter().map(Published::from).collect(),
                 timers: timers.into_iter().map(Timer::from).collect(),
+                values: values.into_iter().map(Value::from).collect(),
             },
             TrialOutcome::Rejected { reason } => Ending::Rejected { reason },
             TrialOutcome::Failed(fault) => Ending::Failed { reason: fault.to_string(), fault },
@@ -129,12 +147,15 @@ impl Report {
 
     /// Effects to standard output, the rest to standard error.
     pub fn print(&self) -> anyhow::Result<()> {
-        if let Ending::Done { publishes, timers } = &self.result {
+        if let Ending::Done { publishes, timers, values } = &self.result {
             for published in publishes {
                 output::line(&published.line)?;
             }
             for timer in timers {
                 output::line(&timer.line())?;
+            }
+            for value in values {
+                output::line(&value.line())?;
             }
         }
         let remark = self.remark();
@@ -211,8 +232,37 @@ impl Timer {
     }
 }
 
+impl From<ValueChange> for Value {
+    fn from(change: ValueChange) -> Self {
+        let (BucketId::Own { name: bucket, .. } | BucketId::Shared(bucket)) = &change.bucket.id;
+        let (bucket, key) = (bucket.to_string(), change.key);
+        match change.value {
+            Some(value) => Value::Set { bucket, key, bytes: value.len(), payload: value.to_vec().into() },
+            None => Value::Delete { bucket, key },
+        }
+    }
+}
+
+impl Value {
+    /// A line that another trial skips. What is no text is shown by its size.
+    fn line(&self) -> String {
+        match self {
+            Value::Set { bucket, key, payload: Payload::Payload(text), .. } => {
+                format!("# value {bucket}/{} = {}", safe(key), safe(text))
+            }
+            Value::Set { bucket, key, bytes, .. } => {
+                format!("# value {bucket}/{} is set, {bytes} bytes that are no text", safe(key))
+            }
+            Value::Delete { bucket, key } => format!("# value {bucket}/{} is deleted", safe(key)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use edgewit_domain::ledger::Bucket;
     use edgewit_domain::topic::Topic;
     use expect_test::expect;
 
@@ -243,6 +293,11 @@ mod tests {
         Beside { cpu: Duration::from_micros(cpu_us), memory: 1 << 20, refused: vec!["too much".into()] }
     }
 
+    fn value((key, value): (&str, Option<&[u8]>)) -> ValueChange {
+        let id = BucketId::Own { component: "it".into(), name: "state".into() };
+        ValueChange { bucket: Arc::new(Bucket { id, quota: 1 }), key: key.into(), value: value.map(Arc::from) }
+    }
+
     fn done() -> Report {
         let topic = Topic::parse("alerts/heat").unwrap();
         let effects = Effects {
@@ -251,6 +306,7 @@ mod tests {
                 TimerChange::Set { name: "quiet".into(), after: Duration::from_secs(5), payload: b"x".to_vec() },
                 TimerChange::Cancel { name: "loud".into() },
             ],
+            values: [("last", Some(&b"12\x1b"[..])), ("blob", Some(b"\xff\x00")), ("gone", None)].map(value).to_vec(),
             ..Effects::default()
         };
         let input = Input::Message { topic: "sensors/a".into(), payload: Vec::new() };
@@ -285,6 +341,27 @@ mod tests {
                   "name": "loud"
                 }
               ],
+              "values": [
+                {
+                  "change": "set",
+                  "bucket": "state",
+                  "key": "last",
+                  "bytes": 3,
+                  "payload": "12\u001b"
+                },
+                {
+                  "change": "set",
+                  "bucket": "state",
+                  "key": "blob",
+                  "bytes": 2,
+                  "payload_hex": "ff00"
+                },
+                {
+                  "change": "delete",
+                  "bucket": "state",
+                  "key": "gone"
+                }
+              ],
               "wall_us": 1200,
               "cpu_us": 900,
               "memory": 1048576,
@@ -293,6 +370,19 @@ mod tests {
               ]
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&done()).unwrap());
+    }
+
+    #[test]
+    fn a_changed_value_is_a_line_that_another_trial_skips() {
+        let Ending::Done { values, .. } = done().result else { panic!("not done") };
+        let lines: Vec<String> = values.iter().map(Value::line).collect();
+        let expected = [
+            "# value state/last = 12\\u{1b}",
+            "# value state/blob is set, 2 bytes that are no text",
+            "# value state/gone is deleted",
+        ];
+        assert_eq!(lines, expected);
+        assert!(lines.iter().all(|line| Input::parse(line.as_bytes()) == Ok(None)));
     }
 
     #[test]

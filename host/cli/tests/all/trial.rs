@@ -69,3 +69,23 @@ fn a_line_that_is_not_understood_is_said_and_counts() {
     let ran = run_with_input(folder.path(), &["try", "--component", "echo"], b"!tock x\nin/a 1\n").expect(1);
     assert!(ran.err.contains("`!tock` is not known") && ran.out == "out 1\n", "{ran:?}");
 }
+
+#[test]
+fn values_are_kept_from_line_to_line_and_shown() {
+    let config = "[component.x]\nartifact = \"keyvalue.wasm\"\n\
+        [component.x.subscribe.all]\nfilter = \"in\"\ndelivery = \"live\"\n\
+        [component.x.grant.publish]\nout = \"keyvalue/out\"\n[component.x.grant.kv]\nown = \"own\"\n";
+    let folder = folder_with(config);
+    let input = b"in increment n 41\nin increment n 1\nin delete n\nin get n\n";
+    let ran = run_with_input(folder.path(), &["try", "--component", "x"], input).expect(0);
+    let expected = [
+        "keyvalue/out 41",
+        "# value own/n = 41",
+        "keyvalue/out 42",
+        "# value own/n = 42",
+        "keyvalue/out ok",
+        "# value own/n is deleted",
+        "keyvalue/out -",
+    ];
+    assert_eq!(ran.out.lines().collect::<Vec<_>>(), expected, "{ran:?}");
+}

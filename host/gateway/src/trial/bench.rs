@@ -88,7 +88,7 @@ impl Bench {
             },
         };
         match handled {
-            Ok(Outcome::Done(effects)) => TrialOutcome::Done(self.take_note(effects)),
+            Ok(Outcome::Done(effects)) => TrialOutcome::Done(effects),
             Ok(Outcome::Rejected { reason }) => TrialOutcome::Rejected { reason },
             Err(fault) => {
                 self.instance = None;
@@ -98,7 +98,7 @@ impl Bench {
         }
     }
 
-    /// Makes an instance where there is none, and gives what its start asked for.
+    /// Makes an instance where there is none, and gives what its start asked for, which the next handling sees.
     fn ready(&mut self) -> Result<Effects, Fault> {
         if self.instance.is_some() {
             return Ok(Effects::default());
@@ -108,7 +108,7 @@ impl Bench {
         self.beside.add(&instance, cpu);
         let effects = effects?;
         self.instance = Some(instance);
-        Ok(effects)
+        Ok(self.take_note(effects))
     }
 
     fn message(&mut self, topic: Topic, payload: Vec<u8>) -> Result<Outcome, Fault> {
@@ -137,6 +137,7 @@ impl Bench {
         self.beside.add(instance, cpu);
         Ok(match outcome? {
             Outcome::Done(more) => {
+                let more = self.take_note(more);
                 effects.publishes.extend(more.publishes);
                 effects.timers.extend(more.timers);
                 effects.values.extend(more.values);

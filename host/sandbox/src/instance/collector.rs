@@ -3,6 +3,8 @@
 //! Effects leave only through [`Collector::take`], which the instance calls when a handler has returned well;
 //! every new call begins by throwing away what an earlier one left behind.
 
+pub(crate) mod values;
+
 use std::collections::BTreeMap;
 
 use edgewit_domain::config::ComponentLimits;
@@ -12,6 +14,7 @@ use edgewit_domain::message::Message;
 use edgewit_domain::timer::Timers;
 
 pub(crate) struct Collector {
+    pub values: values::ValueEffects,
     effects: Effects,
     bytes: u64,
     max_publishes: u64,
@@ -21,6 +24,7 @@ pub(crate) struct Collector {
 impl Collector {
     pub fn new(limits: &ComponentLimits) -> Self {
         Collector {
+            values: values::ValueEffects::default(),
             effects: Effects::default(),
             bytes: 0,
             max_publishes: limits.publishes,
@@ -31,14 +35,14 @@ impl Collector {
     pub fn clear(&mut self) {
         self.effects.publishes.clear();
         self.effects.timers.clear();
-        self.effects.values.clear();
-        self.effects.reads.clear();
+        self.values.clear();
         self.bytes = 0;
     }
 
     pub fn take(&mut self) -> Effects {
         self.bytes = 0;
-        std::mem::take(&mut self.effects)
+        let (values, reads) = self.values.take();
+        Effects { values, reads, ..std::mem::take(&mut self.effects) }
     }
 
     /// Whether the handling may publish this as well.

@@ -7,6 +7,7 @@ use wasmtime_wasi::I32Exit;
 use crate::guest::Guest;
 use crate::instance::backtrace;
 use crate::instance::deadline::Stop;
+use crate::services::ValuesError;
 
 /// Names the fault and logs where in the guest it happened.
 pub(super) fn fault(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Error) -> Fault {
@@ -27,6 +28,9 @@ fn classify(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Erro
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return Fault::Exit { code: *code };
+    }
+    if let Some(error) = error.downcast_ref::<ValuesError>() {
+        return Fault::Host { reason: error.to_string() };
     }
     if guest.memory.refused {
         return Fault::Memory { limit: limits.memory };

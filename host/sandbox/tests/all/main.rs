@@ -9,6 +9,8 @@ mod deadlines;
 #[cfg(test)]
 mod effects;
 #[cfg(test)]
+mod keyvalue;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod support;
