@@ -123,7 +123,12 @@ fn mistaken(config: &Path, mistakes: &Mistakes) -> anyhow::Error {
 
 /// The text of a configuration file; one that cannot be read is a mistake like those in it.
 pub fn read(config: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(config).with_context(|| {
+    let read = std::fs::metadata(config).and_then(|found| match found.is_file() {
+        true => std::fs::read_to_string(config),
+        // Reading a pipe would wait for whoever writes to it.
+        false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file")),
+    });
+    read.with_context(|| {
         let what = format!("cannot read the configuration {}", config.display());
         Failure::new(Exit::Configuration, what, "name the configuration with --config FILE")
     })

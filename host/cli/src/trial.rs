@@ -5,11 +5,12 @@
 
 mod report;
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
+use edgewit_domain::limits::{MESSAGE_BYTES, TOPIC_BYTES};
 use edgewit_gateway::WorkerCommand;
 use edgewit_gateway::trial::{Subject, Trial, TrialError, TrialOutcome};
 
@@ -17,6 +18,9 @@ use crate::connect;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format};
 use report::{Input, Report};
+
+/// The largest message there can be, as a line.
+const LINE_BYTES: usize = TOPIC_BYTES + MESSAGE_BYTES;
 
 /// Run one component with no gateway: lines in, its effects out
 #[derive(clap::Args, Debug)]
@@ -61,11 +65,28 @@ pub fn trial(args: &Args) -> Outcome {
     }
     let mut stdin = std::io::stdin().lock();
     let mut line = Vec::new();
-    while stdin.read_until(b'\n', &mut line).context("cannot read standard input")? > 0 {
-        bench.line(line.strip_suffix(b"\n").unwrap_or(&line))?;
-        line.clear();
+    while let Some(whole) = next(&mut stdin, &mut line).context("cannot read standard input")? {
+        match whole {
+            true => bench.line(line.strip_suffix(b"\n").unwrap_or(&line))?,
+            false => {
+                bench.problem(&format!("a line of more than {LINE_BYTES} bytes is skipped: no message is so large"))
+            }
+        }
     }
     Ok(if bench.good { Exit::Ok } else { Exit::Failed })
+}
+
+/// Reads the next line, and of a longer one the beginning. None at the end; false where it was not the whole line.
+fn next(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
+    line.clear();
+    if from.by_ref().take(LINE_BYTES as u64 + 1).read_until(b'\n', line)? == 0 {
+        return Ok(None);
+    }
+    let whole = line.len() <= LINE_BYTES;
+    if !whole && !line.ends_with(b"\n") {
+        from.skip_until(b'\n')?;
+    }
+    Ok(Some(whole))
 }
 
 fn explain(error: TrialError) -> anyhow::Error {
@@ -94,11 +115,15 @@ impl Bench {
                 self.call(input, |trial| trial.message(&topic, payload))
             }
             Err(problem) => {
-                self.good = false;
-                output::note(&format!("edgewit: {problem}"));
+                self.problem(&problem);
                 Ok(())
             }
         }
+    }
+
+    fn problem(&mut self, problem: &str) {
+        self.good = false;
+        output::note(&format!("edgewit: {problem}"));
     }
 
     fn call(&mut self, input: Input, call: impl FnOnce(&mut Trial) -> TrialOutcome) -> anyhow::Result<()> {

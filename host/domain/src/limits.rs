@@ -152,6 +152,9 @@ pub const BATCH: usize = 64;
 pub const HANDLES: usize = 512;
 /// Outgoing HTTP requests of one component under way at once. More are refused.
 pub const HTTP_IN_FLIGHT: usize = 8;
+/// All header fields of a request together, as they lie in memory; its path, its authority, and its method. More of
+/// fields trap the instance, a longer one of the others is refused.
+pub const HTTP_FIELD_BYTES: usize = 16 * KIB as usize;
 /// Tables, memories and core instances in one component. More keep it from starting.
 pub const CORE_INSTANCES: usize = 64;
 pub const MEMORIES: usize = 8;
@@ -195,7 +198,7 @@ pub const RELOAD_WAIT: Duration = Duration::from_secs(900);
 pub const CONTROL_LINE_BYTES: usize = 2 * MIB as usize;
 pub const CONTROL_CONNECTIONS: usize = 32;
 pub const CONTROL_BACKLOG: usize = 1024;
-/// Connections at the metrics port at once.
+/// Connections at the metrics port at once. Past it the oldest is closed.
 pub const METRICS_CONNECTIONS: usize = 8;
 
 /// Cloud connections, and uplink or downlink rules, in one configuration. More are refused by `check`.

@@ -15,6 +15,7 @@ use edgewit_domain::limits::CONFIG_BYTES;
 use edgewit_sandbox::artifact::{Digest, DigestIndex};
 use edgewit_store::DigestFile;
 use rustix::fs::{FlockOperation, OFlags, flock, fstat};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 /// In the data directory.
@@ -35,6 +36,8 @@ pub enum FileError {
     InUse { path: PathBuf },
     #[error("{} belongs to user {owner}, who could put other code into it; remove it, or change its owner", path.display())]
     NotOwned { path: PathBuf, owner: u32 },
+    #[error("{} is in the place of a file of the gateway, and is none; remove it", path.display())]
+    NotAFile { path: PathBuf },
 }
 
 impl FileError {
@@ -107,12 +110,13 @@ impl Data {
         create.recursive(true).create(path).map_err(FileError::io("making the data directory", path))?;
         let dir = Dir::open_ambient_dir(path, ambient_authority());
         let dir = dir.map_err(FileError::io("opening the data directory", path))?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = dir.open_with(LOCK, &options).map_err(FileError::io("opening the lock in", path))?;
+        let lock = open_lock(&dir).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => FileError::NotAFile { path: path.join(LOCK) },
+            _ => FileError::io("opening the lock in", path)(error),
+        })?;
         match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(FileError::InUse { path: path.to_owned() }),
+            Err(Errno::WOULDBLOCK) => return Err(FileError::InUse { path: path.to_owned() }),
             Err(error) => return Err(FileError::io("locking", path)(error.into())),
         }
         note_process(&lock);
@@ -139,13 +143,22 @@ impl Data {
 
 /// Opens what is a file, and nothing that could make its reader wait.
 pub(crate) fn open_file(dir: &Dir, path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    let file = dir.open_with(path, &options)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
-    }
-    Ok(file)
+    only_a_file(dir, path, OpenOptions::new().read(true))
+}
+
+fn open_lock(dir: &Dir) -> io::Result<File> {
+    only_a_file(dir, Path::new(LOCK), OpenOptions::new().write(true).create(true).truncate(false).mode(0o600))
+}
+
+fn only_a_file(dir: &Dir, path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let not_a_file = || io::Error::new(io::ErrorKind::InvalidInput, "not a file");
+    let opened = dir.open_with(path, options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()));
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        // A folder that was to be written to; a socket, or a pipe that nobody reads.
+        Some(Errno::ISDIR | Errno::NXIO) => not_a_file(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
 }
 
 /// Whether a path was not followed because it leads out of the folder that it starts from. The system's own refusals

@@ -3,12 +3,14 @@
 //!
 //! On threads of its own, since compiling may take minutes: neither a running component nor the start of
 //! another waits for it. Files are reached through the configuration folder's handle, which follows nothing
-//! that leads out of it.
+//! that leads out of it. Whoever asked must get an answer and a thread must come back, also from a panic underneath:
+//! a component that nobody answers for would be loading for ever.
 
 mod refusal;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -22,7 +24,7 @@ use edgewit_sandbox::Prepared;
 use edgewit_sandbox::artifact::{Digest, Loader};
 use edgewit_sandbox::engine::Engine;
 
-use crate::error::chain;
+use crate::error::{chain, panic_words};
 use crate::files::open_file;
 use crate::sync::lock;
 use crate::threads::Threads;
@@ -113,6 +115,12 @@ impl Source {
     }
 }
 
+/// What a load shares with the rest is behind locks that hold consistent values at every step.
+fn guarded<R>(load: impl FnOnce() -> Result<R, Refusal>) -> Result<R, Refusal> {
+    catch_unwind(AssertUnwindSafe(load))
+        .unwrap_or_else(|panic| Refusal::of(Err(Obstacle::Panicked { reason: panic_words(&*panic) }), Vec::new()))
+}
+
 type Job = Box<dyn FnOnce(&Source) + Send>;
 
 /// The threads that load.
@@ -142,12 +150,20 @@ impl Loading {
 
     /// Calls `then` with the outcome, on a thread of its own.
     pub fn start(&self, component: Arc<Component>, then: impl FnOnce(Result<Loaded, Refusal>) + Send + 'static) {
-        self.run(Box::new(move |source| then(source.load(&component))));
+        self.run(Box::new(move |source| then(guarded(|| source.load(&component)))));
     }
 
     /// Forgets the native code that no component of this configuration has any use for.
     pub fn sweep(&self, components: Vec<Arc<Component>>) {
-        self.run(Box::new(move |source| source.sweep(&components)));
+        self.run(Box::new(move |source| {
+            let swept = guarded(|| {
+                source.sweep(&components);
+                Ok(())
+            });
+            if let Err(refusal) = swept {
+                tracing::error!(error = chain(&refusal), "The cache of compiled components was not swept");
+            }
+        }));
     }
 
     fn run(&self, job: Job) {
@@ -202,5 +218,64 @@ impl Loading {
         let threads = std::mem::take(&mut shared.threads);
         drop(shared);
         threads.into_iter().all(|thread| thread.join().is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use edgewit_domain::config::{Config, Profile};
+    use edgewit_sandbox::artifact::DigestIndex;
+    use edgewit_sandbox::worker::WorkerCommand;
+    use tracing::Dispatch;
+
+    use super::*;
+
+    struct Panics;
+
+    impl DigestIndex for Panics {
+        fn get(&self, _: &str) -> Option<Digest> {
+            panic!("on purpose")
+        }
+
+        fn put(&self, _: &str, _: Digest) -> io::Result<()> {
+            panic!("on purpose")
+        }
+
+        fn retain(&self, _: &dyn Fn(&str) -> bool) -> io::Result<()> {
+            panic!("on purpose")
+        }
+    }
+
+    fn component() -> Arc<Component> {
+        let text = "schema = 1\n[gateway]\nthing = \"test\"\ndata = \"data\"\n[component.it]\nartifact = \"it.wasm\"\n";
+        Config::parse(text).unwrap().components.remove("it").unwrap()
+    }
+
+    #[test]
+    fn a_panic_while_loading_is_answered_and_costs_no_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("it.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+        let open = || Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let engine = Engine::new(Profile::Small).unwrap();
+        let worker = WorkerCommand { program: "/nonexistent".into(), args: Vec::new() };
+        let loader = Arc::new(Loader::new(engine.clone(), open(), Arc::new(Panics), worker));
+        let source = Source { engine, loader, folder: Arc::new(open()), folder_path: folder.path().into() };
+        let loading = Loading::new(source, Threads::new(Dispatch::none()));
+        let (told, outcomes) = sync_channel(AT_ONCE * 2);
+        for _ in 0..AT_ONCE * 2 {
+            let told = told.clone();
+            loading.start(component(), move |outcome| told.send(outcome.map(drop)).unwrap());
+            loading.sweep(vec![component()]);
+        }
+        let mut named = 0;
+        for _ in 0..AT_ONCE * 2 {
+            let refusal = outcomes.recv_timeout(Duration::from_secs(20)).unwrap().unwrap_err();
+            assert!(refusal.is_passing(), "{refusal}");
+            named += usize::from(refusal.to_string().contains("on purpose"));
+        }
+        assert!(named > 0, "those who waited for another's load are told that it gave up, and that one why");
+        assert!(loading.close(Duration::from_secs(20)), "every slot came back");
     }
 }

@@ -17,6 +17,7 @@ use edgewit_sandbox::artifact::Digest;
 
 use crate::core::Core;
 use crate::desk::Desk;
+use crate::error::chain;
 use crate::files::{ConfigFile, FileError};
 pub(crate) use outcome::Reloading;
 
@@ -37,7 +38,7 @@ impl Core {
         let _alone = self.reloading.lock().await;
         let begun = self.begin().await;
         if let Err(error) = &begun {
-            tracing::error!(%error, "Reload refused; nothing was changed");
+            tracing::error!(error = chain(error), "Reload refused; nothing was changed");
         }
         begun
     }

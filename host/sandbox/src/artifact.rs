@@ -61,7 +61,7 @@ pub struct Loader {
 
 impl Loader {
     /// `dir` is the cache's own directory, mode 0700: whoever can write into it while a component runs can
-    /// change its code.
+    /// change its code. It is this loader's alone: what another has not finished in it is removed.
     pub fn new(engine: Engine, dir: Dir, index: Arc<dyn DigestIndex>, command: WorkerCommand) -> Loader {
         // Each compile may take as much memory as the limit allows.
         let slots = match engine.profile() {
@@ -98,7 +98,7 @@ impl Loader {
     }
 
     fn find_or_compile(&self, digest: Digest, wasm: &[u8]) -> Result<Component, LoadError> {
-        if let Some(component) = self.cache.find(digest)? {
+        if let Some(component) = self.cache.find(digest) {
             return Ok(component);
         }
         let _slot = self.slots.take();
@@ -116,6 +116,6 @@ impl Loader {
             confinement = ?confinement,
             "Compiled"
         );
-        self.cache.find(digest)?.ok_or(LoadError::Unusable)
+        self.cache.find(digest).ok_or(LoadError::Unusable)
     }
 }

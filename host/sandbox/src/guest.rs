@@ -59,18 +59,20 @@ impl Guest {
             .allow_ip_name_lookup(false)
             .max_random_size(64 * limits::KIB)
             .build();
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits::HTTP_FIELD_BYTES);
         Guest {
             deadline: Deadline::new(&profile.limits, services.interrupter.clone(), services.io.clone()),
             memory: MemoryLimit::new(profile.limits.memory),
             effects: Collector::new(&profile.limits),
             preopens: Preopens::new(&profile.grants, &services.dirs),
             origins: Origins::new(profile.clone(), services.fetch.clone(), log.clone(), notes.clone()),
-            http: WasiHttpCtx::new(),
             notes,
             services,
             log,
             table,
             wasi,
+            http,
             profile,
         }
     }

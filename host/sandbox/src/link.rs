@@ -120,6 +120,7 @@ fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<Guest>> {
     linker.allow_shadowing(true);
     capability::io::add_to_linker(&mut linker)?;
     capability::filesystem::add_to_linker(&mut linker)?;
+    capability::http::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
 
     config::store::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;

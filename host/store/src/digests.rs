@@ -2,13 +2,15 @@
 //!
 //! Text, so that an operator can read it, with a digest of itself as its last line: a torn, truncated, edited or
 //! foreign file is noticed and counts as empty. It must never be written in place, hand out an entry of a damaged
-//! file, or grow without bound. One process writes it; if two do, the last one wins and nothing is torn.
+//! file, wait for whatever else lies in its place, or grow without bound. One process writes it; if two do, the last
+//! one wins and nothing is torn.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, FileType, OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 const TITLE: &str = "edgewit digests 1";
@@ -33,6 +35,8 @@ pub struct DigestFile {
 pub enum Damage {
     #[error("it is larger than the gateway would have written it")]
     TooLarge,
+    #[error("it was no file, but a pipe, a socket or a device")]
+    NotAFile,
     #[error("it was torn, edited, or not written by this gateway: its own digest does not match")]
     Digest,
     #[error("it was written by another version, in a format that this one does not read")]
@@ -47,6 +51,8 @@ pub enum DigestFileError {
         #[source]
         source: io::Error,
     },
+    #[error("`{name}` is a folder, and is not removed with what may be in it; remove it yourself")]
+    Folder { name: String },
     #[error("a key is 1 to {KEY_BYTES} letters, digits, or any of `-_.`")]
     Key,
     #[error("it holds {ENTRIES} digests, which is the most")]
@@ -56,9 +62,14 @@ pub enum DigestFileError {
 impl DigestFile {
     /// Reads the file, or begins an empty one if there is none or it is damaged.
     pub fn open(dir: Dir, name: &str) -> Result<DigestFile, DigestFileError> {
+        for name in [name, &temporary(name)] {
+            if found(&dir, name).map_err(failed("looking at the file of digests"))?.is_some_and(|kind| kind.is_dir()) {
+                return Err(DigestFileError::Folder { name: name.into() });
+            }
+        }
         let (entries, damage) = match read(&dir, name).map_err(failed("reading the file of digests"))? {
             None => (Entries::new(), None),
-            Some(bytes) => match parse(&bytes) {
+            Some(read) => match read.and_then(|bytes| parse(&bytes)) {
                 Ok(entries) => (entries, None),
                 Err(damage) => (Entries::new(), Some(damage)),
             },
@@ -106,10 +117,8 @@ impl DigestFile {
     }
 
     fn write(&self, text: &str) -> Result<(), DigestFileError> {
-        let temporary = format!("{}.tmp", self.name);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = self.dir.open_with(&temporary, &options).map_err(failed("creating the file of digests"))?;
+        let temporary = temporary(&self.name);
+        let mut file = create(&self.dir, &temporary).map_err(failed("creating the file of digests"))?;
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         written.map_err(failed("writing the file of digests"))?;
         self.dir.rename(&temporary, &self.dir, &self.name).map_err(failed("renaming the file of digests"))?;
@@ -132,16 +141,50 @@ fn is_key(key: &str) -> bool {
     (1..=KEY_BYTES).contains(&key.len()) && key.bytes().all(allowed)
 }
 
-/// At most one byte more than a whole file can have.
-fn read(dir: &Dir, name: &str) -> io::Result<Option<Vec<u8>>> {
-    let file = match dir.open(name) {
+fn temporary(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// What lies there, be it a link.
+fn found(dir: &Dir, name: &str) -> io::Result<Option<FileType>> {
+    match dir.symlink_metadata(name) {
+        Ok(found) => Ok(Some(found.file_type())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file, and not whatever was left in its place.
+fn create(dir: &Dir, name: &str) -> io::Result<File> {
+    match dir.remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    dir.open_with(name, &options)
+}
+
+/// At most one byte more than a whole file can have. Opening does not wait: not for the writer of a pipe, either.
+fn read(dir: &Dir, name: &str) -> io::Result<Option<Result<Vec<u8>, Damage>>> {
+    match found(dir, name)? {
+        None => return Ok(None),
+        Some(kind) if kind.is_file() || kind.is_symlink() => {}
+        Some(_) => return Ok(Some(Err(Damage::NotAFile))),
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = match dir.open_with(name, &options) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    if !file.metadata()?.is_file() {
+        return Ok(Some(Err(Damage::NotAFile)));
+    }
     let mut bytes = Vec::new();
     file.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(Some(Ok(bytes)))
 }
 
 fn format(entries: &Entries) -> String {
@@ -192,6 +235,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use cap_std::ambient_authority;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
     use tempfile::TempDir;
 
     use super::*;
@@ -264,6 +308,35 @@ mod tests {
             assert_eq!(open(&dir).damage(), Some(damage));
             open(&dir).put("first", [9; 32]).unwrap();
             assert_eq!((open(&dir).damage(), open(&dir).get("first")), (None, Some([9; 32])), "it recovers");
+        }
+    }
+
+    /// Opening a pipe for reading waits for a writer, and for writing, for a reader.
+    #[test]
+    fn what_is_no_file_is_not_waited_for_and_replaced() {
+        for kind in [FileType::Fifo, FileType::Socket] {
+            let (dir, _) = filled();
+            fs::remove_file(dir.path().join("digests")).unwrap();
+            for name in ["digests", "digests.tmp"] {
+                mknodat(CWD, dir.path().join(name), kind, Mode::RWXU, 0).unwrap();
+            }
+            let file = open(&dir);
+            assert_eq!((file.damage(), file.get("first")), (Some(Damage::NotAFile), None), "{kind:?}");
+            file.put("first", [9; 32]).unwrap();
+            assert_eq!((open(&dir).damage(), open(&dir).get("first")), (None, Some([9; 32])), "{kind:?}: it recovers");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_its_place_is_refused_with_its_name_and_kept() {
+        for name in ["digests", "digests.tmp"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("mine"), "keep me").unwrap();
+            let handle = Dir::open_ambient_dir(dir.path(), ambient_authority()).unwrap();
+            let refusal = DigestFile::open(handle, "digests").unwrap_err();
+            assert!(refusal.to_string().contains(&format!("`{name}` is a folder")), "{refusal}");
+            assert!(dir.path().join(name).join("mine").exists());
         }
     }
 

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use edgewit_domain::control::Reply;
 use expect_test::{Expect, expect};
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::support::{Ran, StandIn, edgewit, folder_with, run};
 
@@ -151,4 +152,15 @@ fn the_doctor_ends_with_1_only_where_edgewit_cannot_run() {
 #[test]
 fn the_version_is_printed() {
     assert_eq!(run(Path::new("."), &["--version"]).expect(0).out, format!("edgewit {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_configuration_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("edgewit.toml");
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    for verb in [&["ps"][..], &["run", "--dev"], &["check"]] {
+        let ran = run(folder.path(), verb).expect(64);
+        assert!(format!("{}{}", ran.out, ran.err).contains("not a file"), "{ran:?}");
+    }
 }

@@ -64,6 +64,15 @@ fn faults_are_named_and_the_next_line_finds_a_fresh_instance() {
 }
 
 #[test]
+fn a_line_that_no_message_could_be_is_skipped_and_not_kept() {
+    let folder = folder_with(ECHO);
+    let input = [b"in/a ".as_slice(), &vec![b'x'; 4 << 20], b"\nin/a 1\n", &vec![b'y'; 4 << 20]].concat();
+    let ran = run_with_input(folder.path(), &["try", "--component", "echo"], &input).expect(1);
+    assert_eq!((ran.out.as_str(), ran.err.matches("bytes is skipped").count()), ("out 1\n", 2));
+    assert!(ran.err.len() < 1000, "what was skipped is not repeated");
+}
+
+#[test]
 fn a_line_that_is_not_understood_is_said_and_counts() {
     let folder = folder_with(ECHO);
     let ran = run_with_input(folder.path(), &["try", "--component", "echo"], b"!tock x\nin/a 1\n").expect(1);

@@ -30,6 +30,8 @@ pub(crate) enum Obstacle {
         path.display()
     )]
     Dir { grant: Arc<str>, path: PathBuf, error: io::Error },
+    #[error("loading it failed within the gateway: {reason}; report it, with the component")]
+    Panicked { reason: String },
 }
 
 impl Refusal {
@@ -71,7 +73,7 @@ impl Obstacle {
     pub fn key(&self) -> String {
         match self {
             Obstacle::Artifact { .. } | Obstacle::Outside { .. } | Obstacle::Load { .. } => "artifact".to_owned(),
-            Obstacle::Link(_) => String::new(),
+            Obstacle::Link(_) | Obstacle::Panicked { .. } => String::new(),
             Obstacle::Dir { grant, .. } => format!("grant.dir.{grant}"),
         }
     }
@@ -83,6 +85,7 @@ impl Obstacle {
             Obstacle::Load { error, .. } => {
                 matches!(error, LoadError::Cache { .. } | LoadError::Worker { .. } | LoadError::Interrupted)
             }
+            Obstacle::Panicked { .. } => true,
             Obstacle::Outside { .. } | Obstacle::Link(_) | Obstacle::Dir { .. } => false,
         }
     }

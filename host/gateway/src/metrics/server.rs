@@ -1,5 +1,9 @@
 //! The loopback port: one page, a bounded number of connections, each for a bounded time.
+//!
+//! Every local user can connect. Whoever comes is served, and where there are too many, whoever came first goes: a
+//! scrape takes milliseconds, so it is those who hold connections open that lose them.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -16,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::render;
@@ -36,13 +40,17 @@ pub(crate) fn listen(address: SocketAddr, core: Arc<Core>) -> io::Result<(Socket
 
 async fn accept(listener: TcpListener, core: Arc<Core>) {
     let mut connections = JoinSet::new();
+    let mut by_age = VecDeque::new();
     loop {
-        if connections.len() >= METRICS_CONNECTIONS {
-            connections.join_next().await;
-        }
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, core.clone()));
+                by_age.retain(|connection: &AbortHandle| !connection.is_finished());
+                if by_age.len() >= METRICS_CONNECTIONS
+                    && let Some(oldest) = by_age.pop_front()
+                {
+                    oldest.abort();
+                }
+                by_age.push_back(connections.spawn(serve(stream, core.clone())));
             }
             Err(error) => {
                 tracing::warn!(%error, "A connection for metrics was not accepted");

@@ -1,15 +1,16 @@
 //! The border to native code: a panic of the gateway underneath a guest is a fault of its instance, and ends
 //! neither the thread nor the process.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use edgewit_domain::fault::Fault;
 
+use crate::error::panic_words;
+
 /// What the call shares with the rest is behind locks that hold consistent values at every step, and the
 /// instance it panicked in is discarded after a fault: nothing half-done is seen again.
 pub(super) fn guarded<R>(call: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fault> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(Fault::Host { reason: words(&*panic) }))
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(Fault::Host { reason: panic_words(&*panic) }))
 }
 
 /// Drops what may panic while it is dropped.
@@ -21,12 +22,6 @@ pub(super) fn discard<T>(value: T) {
     if let Err(fault) = dropped {
         tracing::error!(%fault, "An instance could not be dropped in good order");
     }
-}
-
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", text.unwrap_or("without words"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod check;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod handling;

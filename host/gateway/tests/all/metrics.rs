@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::world::{World, component, echo};
 
@@ -77,14 +78,20 @@ fn nothing_else_is_served() {
     }
 }
 
+/// Any local user can connect: who only holds connections open keeps nobody away, and loses them.
 #[test]
-fn idle_connections_do_not_keep_others_away_for_ever() {
+fn connections_that_ask_for_nothing_keep_nobody_away() {
     let world = World::with(HEAD, &[]);
     let running = world.start();
     let address = running.gateway.metrics_address().unwrap();
-    let idle: Vec<TcpStream> =
-        (1..edgewit_domain::limits::METRICS_CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let most = edgewit_domain::limits::METRICS_CONNECTIONS;
+    let mut idle: Vec<TcpStream> = (0..most * 3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let asked = Instant::now();
     let (head, _) = request(address, "GET /metrics");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    drop(idle);
+    assert!(asked.elapsed() < Duration::from_secs(15), "it waited for the others: {:?}", asked.elapsed());
+    for oldest in &mut idle[..most * 2] {
+        oldest.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "it was to be closed");
+    }
 }

@@ -8,16 +8,19 @@
 //! that file instead of being read into memory: it is then paged in as it is used, shared by every instance, and
 //! the kernel can take it back. No file is ever written to under its final name: entries are written beside it,
 //! synced, renamed, and their directory synced.
+//!
+//! The directory is one cache's alone, as long as it lives. Whatever lies in the place of an entry and is none
+//! counts as no entry and is replaced; it must never be waited for, nor keep a component from being compiled.
 
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use edgewit_domain::limits;
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
@@ -26,8 +29,6 @@ use crate::engine::WASMTIME_VERSION;
 
 const SUFFIX: &str = ".cwasm";
 const TEMPORARY: &str = ".tmp";
-/// A temporary file older than this was left behind by a process that died.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 pub(super) struct Cache {
     engine: wasmtime::Engine,
@@ -39,27 +40,27 @@ pub(super) struct Cache {
 impl Cache {
     pub(super) fn new(engine: wasmtime::Engine, dir: Dir, index: Arc<dyn DigestIndex>) -> Cache {
         let fingerprint = fingerprint(&engine);
-        Cache { engine, dir, index, fingerprint }
+        let cache = Cache { engine, dir, index, fingerprint };
+        if let Err(error) = cache.remove(|name| name.ends_with(TEMPORARY)) {
+            tracing::warn!(%error, "What an earlier gateway did not finish compiling was not removed");
+        }
+        cache
     }
 
     /// The component's code, if it is there and may be run. What is there and may not is logged.
-    pub(super) fn find(&self, digest: Digest) -> Result<Option<Component>, LoadError> {
+    pub(super) fn find(&self, digest: Digest) -> Option<Component> {
         let name = self.name(digest);
-        let Some(expected) = self.index.get(&name) else {
-            return Ok(None);
+        let expected = self.index.get(&name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let loaded = match self.dir.open_with(&name, &options) {
+            Ok(mut file) => self.load(&mut file, expected),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => Err(format!("it cannot be opened: {error}")),
         };
-        let mut file = match self.dir.open(&name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(LoadError::cache("opening compiled code")(error)),
-        };
-        match self.load(&mut file, expected) {
-            Ok(component) => Ok(Some(component)),
-            Err(reason) => {
-                tracing::warn!(artifact = %digest, reason, "compiled code in the cache is not usable");
-                Ok(None)
-            }
-        }
+        let unusable =
+            |reason: &String| tracing::warn!(artifact = %digest, reason, "compiled code in the cache is not usable");
+        loaded.inspect_err(unusable).ok()
     }
 
     /// Stores what `fill` writes as the component's code, and returns its size.
@@ -69,9 +70,10 @@ impl Cache {
         fill: impl FnOnce(&mut dyn Write) -> Result<(), LoadError>,
     ) -> Result<u64, LoadError> {
         let name = self.name(digest);
-        let temporary = format!("{name}.{}{TEMPORARY}", std::process::id());
+        let temporary = format!("{name}{TEMPORARY}");
         let written = self.write(&temporary, fill);
         let stored = written.and_then(|(code, bytes)| {
+            self.discard(&name).map_err(LoadError::cache("clearing the place of compiled code"))?;
             self.dir.rename(&temporary, &self.dir, &name).map_err(LoadError::cache("renaming compiled code"))?;
             self.sync().map_err(LoadError::cache("syncing its directory"))?;
             self.index.put(&name, code).map_err(LoadError::cache("recording the digest of compiled code"))?;
@@ -84,23 +86,36 @@ impl Cache {
         stored
     }
 
+    /// Not what is being compiled: it has a temporary name.
     pub(super) fn sweep(&self, keep: &[Digest]) -> Result<usize, LoadError> {
         let failed = LoadError::cache("removing old entries");
         let kept: Vec<String> = keep.iter().map(|digest| self.name(*digest)).collect();
         let is_kept = |name: &str| kept.iter().any(|kept| kept == name);
+        let removed = self.remove(|name| name.ends_with(SUFFIX) && !is_kept(name)).map_err(&failed)?;
+        self.index.retain(&is_kept).map_err(&failed)?;
+        Ok(removed)
+    }
+
+    fn remove(&self, is_old: impl Fn(&str) -> bool) -> io::Result<usize> {
         let mut removed = 0;
-        for entry in self.dir.entries().map_err(&failed)? {
-            let entry = entry.map_err(&failed)?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let old = (name.ends_with(SUFFIX) && !is_kept(&name))
-                || (name.ends_with(TEMPORARY) && entry.metadata().is_ok_and(|metadata| is_left_behind(&metadata)));
-            if old {
-                self.dir.remove_file(&name).map_err(&failed)?;
+        for entry in self.dir.entries()? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            if is_old(&name) {
+                self.discard(&name)?;
                 removed += 1;
             }
         }
-        self.index.retain(&is_kept).map_err(&failed)?;
         Ok(removed)
+    }
+
+    /// Makes room, whatever it is that lies there.
+    fn discard(&self, name: &str) -> io::Result<()> {
+        match self.dir.symlink_metadata(name) {
+            Ok(found) if found.is_dir() => self.dir.remove_dir_all(name),
+            Ok(_) => self.dir.remove_file(name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn name(&self, digest: Digest) -> String {
@@ -152,10 +167,7 @@ impl Cache {
         fill: impl FnOnce(&mut dyn Write) -> Result<(), LoadError>,
     ) -> Result<(Digest, u64), LoadError> {
         let failed = LoadError::cache("writing compiled code");
-        match self.dir.remove_file(temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        self.discard(temporary).map_err(&failed)?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o400);
         let file = self.dir.open_with(temporary, &options).map_err(&failed)?;
@@ -171,11 +183,6 @@ impl Cache {
         // The directory's own handle may have been opened without the right to sync.
         self.dir.open(".")?.sync_all()
     }
-}
-
-fn is_left_behind(metadata: &cap_std::fs::Metadata) -> bool {
-    let written = metadata.modified().ok().map(cap_std::time::SystemTime::into_std);
-    written.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > LEFT_BEHIND)
 }
 
 /// Everything but the component that decides how its code comes out.

@@ -1,24 +1,34 @@
-//! `wasi:http/outgoing-handler`: requests to granted origins, and to nothing else.
+//! `wasi:http`: requests to granted origins, and to nothing else.
 //!
 //! The origin is checked before a name is resolved, and every address that it resolves to is checked again before a
 //! connection is made, so that a granted name cannot be turned into a way to the inside of the network.
 //! A request is not an effect: it happens once for each attempt at the handling.
+//!
+//! What a guest writes into a request lies in the host's memory, beyond its own limit, and it may hold as many requests
+//! as it has handles. wasmtime-wasi-http bounds the fields; the setters of the rest are shadowed here by bounded ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use edgewit_domain::config::HttpGrant;
-use edgewit_domain::limits;
+use edgewit_domain::limits::{self, HTTP_FIELD_BYTES};
 use http::uri::Scheme;
 use http_body_util::BodyExt;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime::component::{Linker, Resource};
+use wasmtime::{Result, StoreContextMut};
+use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest as _, Method};
+use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView};
 
 use crate::bindings::wasi::logging::logging::Level;
 use crate::capability::logging::Log;
-use crate::guest::Profile;
+use crate::guest::{Guest, Profile};
 use crate::instance::notes::Notes;
 use crate::services::{AddressCheck, Fetch, FetchError, FetchRequest};
+
+/// As wasmtime-wasi-http names it: under another version this would stand beside what it is to shadow.
+const TYPES: &str = "wasi:http/types@0.2.12";
 
 /// The origins that one instance may talk to.
 pub(crate) struct Origins {
@@ -64,6 +74,33 @@ impl Origins {
             })
         })
     }
+}
+
+/// Shadows what sets the texts of a request, in a linker that already has it.
+pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
+    let mut types = linker.instance(TYPES)?;
+    types.func_wrap(
+        "[method]outgoing-request.set-method",
+        |mut store: StoreContextMut<'_, Guest>, (request, method): (Resource<HostOutgoingRequest>, Method)| {
+            let fits = !matches!(&method, Method::Other(name) if name.len() > HTTP_FIELD_BYTES);
+            Ok((if fits { store.data_mut().http().set_method(request, method)? } else { Err(()) },))
+        },
+    )?;
+    type Text = (Resource<HostOutgoingRequest>, Option<String>);
+    types.func_wrap(
+        "[method]outgoing-request.set-path-with-query",
+        |mut store: StoreContextMut<'_, Guest>, (request, path): Text| {
+            let fits = path.as_ref().is_none_or(|path| path.len() <= HTTP_FIELD_BYTES);
+            Ok((if fits { store.data_mut().http().set_path_with_query(request, path)? } else { Err(()) },))
+        },
+    )?;
+    types.func_wrap(
+        "[method]outgoing-request.set-authority",
+        |mut store: StoreContextMut<'_, Guest>, (request, authority): Text| {
+            let fits = authority.as_ref().is_none_or(|authority| authority.len() <= HTTP_FIELD_BYTES);
+            Ok((if fits { store.data_mut().http().set_authority(request, authority)? } else { Err(()) },))
+        },
+    )
 }
 
 impl WasiHttpHooks for Origins {

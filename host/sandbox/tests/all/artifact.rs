@@ -1,12 +1,11 @@
 //! Code reaches wasmtime only if this gateway's compiling child made it; and a child can do what it likes without
-//! harm to the gateway.
+//! harm to the gateway. What the child does to itself stands in `child`.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,9 +18,10 @@ use edgewit_sandbox::artifact::{Digest, DigestIndex, LoadError, Loader};
 use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::inspect::InspectError;
 use edgewit_sandbox::worker::{CompileLimits, WorkerCommand};
+use rustix::fs::{CWD, FileType, Mode, mkfifoat, mknodat};
 use tempfile::TempDir;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_sandbox-worker");
+pub const WORKER: &str = env!("CARGO_BIN_EXE_sandbox-worker");
 
 #[derive(Default)]
 struct Index(Mutex<HashMap<String, Digest>>);
@@ -156,6 +156,46 @@ fn a_damaged_or_foreign_cache_file_is_compiled_again_and_never_run() {
     }
 }
 
+/// A folder in its place, and what cannot be removed by a plain `unlink`, would keep the component from running for
+/// ever; a pipe would keep its reader waiting.
+#[test]
+fn whatever_lies_in_the_place_of_compiled_code_is_replaced() {
+    type Put = fn(&Path);
+    let cases: [(&str, Put); 5] = [
+        ("a pipe", |path| mkfifoat(CWD, path, Mode::RWXU).unwrap()),
+        ("a socket", |path| mknodat(CWD, path, FileType::Socket, Mode::RWXU, 0).unwrap()),
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a full folder", |path| fs::create_dir_all(path.join("more")).unwrap()),
+        ("a link that leads out", |path| std::os::unix::fs::symlink("/etc/hostname", path).unwrap()),
+    ];
+    for (what, put) in cases {
+        let bench = Bench::new();
+        bench.working().load(&component(42)).unwrap();
+        let entry = bench.entry();
+        fs::remove_file(&entry).unwrap();
+        put(&entry);
+        let temporary = entry.with_extension("cwasm.tmp");
+        let loader = bench.working();
+        put(&temporary);
+        assert_eq!(answer(&loader, &component(42)), 42, "{what}");
+        assert_eq!(answer(&bench.idle(), &component(42)), 42, "{what}: was not replaced");
+        put(&entry.with_file_name("old.cwasm"));
+        loader.sweep(&[]).unwrap();
+        assert_eq!(bench.files(), Vec::<PathBuf>::new(), "{what}: was not swept");
+    }
+}
+
+#[test]
+fn what_a_killed_gateway_left_half_compiled_is_gone_at_the_next_start() {
+    let bench = Bench::new();
+    bench.working().load(&component(1)).unwrap();
+    fs::write(bench.dir.path().join("0123.cwasm.tmp"), "half").unwrap();
+    fs::write(bench.dir.path().join("4567.cwasm.77.tmp"), "of an older version").unwrap();
+    let loader = bench.idle();
+    assert_eq!(bench.files(), [bench.entry()]);
+    assert_eq!(answer(&loader, &component(1)), 1);
+}
+
 #[test]
 fn code_that_the_index_does_not_know_is_compiled_again() {
     let bench = Bench::new();
@@ -287,80 +327,4 @@ fn engines_of_different_profiles_never_share_code() {
     let small = Loader::new(Engine::new(Profile::Small).unwrap(), dir, bench.index.clone(), command);
     assert_eq!(answer(&small, &component(42)), 42);
     assert_eq!(bench.files().len(), 2);
-}
-
-/// A real child that has been told what comes, and has got none of it yet.
-fn waiting_child(parent: u32) -> Child {
-    let mut child = Command::new(WORKER).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let header = [u64::from_ne_bytes(*b"edgewit\x01"), 0, 1 << 30, 7, u64::from(parent), 1000];
-    let bytes: Vec<u8> = header.iter().flat_map(|number| number.to_ne_bytes()).collect();
-    child.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
-    child
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match look() {
-            Some(found) => return found,
-            None if Instant::now() > deadline => panic!("waited in vain for: {what}"),
-            None => thread::yield_now(),
-        }
-    }
-}
-
-fn shut_in(pid: u32) -> String {
-    until("the child's last limit", || {
-        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-        limits
-            .lines()
-            .any(|line| line.starts_with("Max address space") && line.contains("1073741824"))
-            .then_some(limits)
-    })
-}
-
-#[test]
-fn the_child_shuts_itself_in_before_it_sees_the_component() {
-    let mut child = waiting_child(std::process::id());
-    let limits = shut_in(child.id());
-    for (name, value) in
-        [("Max open files", "0"), ("Max file size", "0"), ("Max core file size", "0"), ("Max cpu time", "7")]
-    {
-        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-        let found: Vec<&str> = line.trim_start_matches(name).split_whitespace().take(2).collect();
-        assert_eq!(found, [value, value], "{name}");
-    }
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    assert!(status.contains("Threads:\t1"), "a thread that started earlier would not be restricted");
-    drop(child.stdin.take());
-    assert!(!child.wait().unwrap().success(), "it compiled half of a component");
-}
-
-#[test]
-fn the_child_ends_with_whoever_waits_for_it() {
-    let mut child = thread::scope(|scope| {
-        let waits = scope.spawn(|| {
-            let child = waiting_child(std::process::id());
-            shut_in(child.id());
-            child
-        });
-        waits.join().unwrap()
-    });
-    until("the end of the child", || child.try_wait().unwrap());
-}
-
-#[test]
-fn the_child_refuses_to_work_for_a_parent_that_is_gone() {
-    let mut child = waiting_child(1);
-    until("the end of the child", || child.try_wait().unwrap());
-    let mut said = Vec::new();
-    child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
-    assert_eq!(said, b"");
-}
-
-#[test]
-fn the_child_never_needs_the_path_it_was_started_from() {
-    // The command that the gateway uses must hold when its file has been replaced by an update.
-    assert_eq!(WorkerCommand::this_binary().program, Path::new("/proc/self/exe"));
 }

@@ -1,6 +1,7 @@
 //! What a component was not granted does not exist for it, or refuses with the line that would permit it. Each denial
 //! stands before its permission.
 
+use std::fs::OpenOptions;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -11,9 +12,11 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use edgewit_domain::fault::Fault;
+use edgewit_domain::handling::Outcome;
 use edgewit_sandbox::{Fetch, FetchError, FetchRequest, FetchResponse, LinkError};
+use rustix::fs::{CWD, FileType, Mode, mkfifoat, mknodat};
 
-use crate::support::{Bed, bed, bed_with, prepare};
+use crate::support::{Bed, bed, bed_with, prepare, publishes};
 
 const PUBLISH: &str = "[component.it.grant.publish]\nall = \"#\"\n";
 
@@ -74,6 +77,48 @@ fn directories_are_there_by_grant_only_and_end_at_their_edge() {
     }
 }
 
+/// Opening a pipe waits for its other end, out of reach of every deadline, and so might reading from a device.
+#[test]
+fn only_files_and_folders_are_opened_and_nothing_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    mkfifoat(CWD, path("pipe"), Mode::RWXU).unwrap();
+    mkfifoat(CWD, path("read-pipe"), Mode::RWXU).unwrap();
+    mknodat(CWD, path("socket"), FileType::Socket, Mode::RWXU, 0).unwrap();
+    std::os::unix::fs::symlink("pipe", path("link")).unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    std::fs::write(path("folder/file"), "content").unwrap();
+    std::os::unix::fs::symlink("folder/file", path("good-link")).unwrap();
+    let both_ends = OpenOptions::new().read(true).write(true).open(path("read-pipe")).unwrap();
+
+    const NOT_PERMITTED: &str = "error: Operation not permitted";
+    let write = "[component.it.grant.dir]\nspool = { path = \"/x\", write = true }\n";
+    for (command, expected) in [
+        ("read /spool/pipe", NOT_PERMITTED),
+        ("write /spool/pipe text", NOT_PERMITTED),
+        ("read /spool/link", NOT_PERMITTED),
+        ("read /spool/read-pipe", NOT_PERMITTED),
+        ("write /spool/read-pipe text", NOT_PERMITTED),
+        ("read /spool/socket", NOT_PERMITTED),
+        ("list /spool/pipe", "error"),
+        ("read /spool/folder", "error"),
+        ("list /spool/folder/file", "error"),
+        ("read /spool/nothing", "error"),
+        ("list /spool/folder", "ok: file"),
+        ("list /spool/folder/", "ok: file"),
+        ("read /spool/folder/file", "ok: content"),
+        ("read /spool/good-link", "ok: content"),
+        ("write /spool/good-link longer than before", "ok: written"),
+        ("write /spool/good-link short", "ok: written"),
+        ("read /spool/folder/file", "ok: short"),
+        ("list /spool", "ok: folder good-link link pipe read-pipe socket"),
+    ] {
+        let report = &files(write, &dir).published(command)[0].1;
+        assert!(report.starts_with(expected), "{command:?}: {report}");
+    }
+    drop(both_ends);
+}
+
 /// A network in which every name resolves to one address, and which remembers what was asked of it.
 #[derive(Clone)]
 struct Network {
@@ -128,6 +173,29 @@ fn http_goes_to_granted_origins_and_permitted_addresses_only() {
         assert!(report.contains(expected), "{grant:?} {origin} {address:?}: {report}");
         let reached = !network.asked.lock().unwrap().is_empty();
         assert_eq!(reached, expected == "ConnectionRefused", "{grant:?} {origin} {address:?}");
+    }
+}
+
+/// What a request is made of lies in the host's memory, and a guest may hold as many requests as it has handles.
+#[test]
+fn the_texts_of_a_request_are_bounded() {
+    let network = network([93, 184, 215, 14], true);
+    let bed = || http(&network, "https://api.example", "[component.it.grant.http]\na = \"https://api.example\"\n");
+    for (wish, expected) in [
+        ("make field 16000", Some("made")),
+        ("make field 17000", None),
+        ("make method 1000", Some("made")),
+        ("make method 16385", Some("error: refused")),
+        ("make path 16000", Some("made")),
+        ("make path 16384", Some("error: refused")),
+        ("make authority 16000", Some("made")),
+        ("make authority 16385", Some("error: refused")),
+    ] {
+        match (expected, bed().message(wish)) {
+            (Some(expected), Ok(Outcome::Done(effects))) => assert_eq!(publishes(&effects)[0].1, expected, "{wish}"),
+            (None, Err(fault)) => assert_eq!(fault.kind(), "trap", "{wish}: {fault}"),
+            (_, other) => panic!("{wish}: {other:?}"),
+        }
     }
 }
 

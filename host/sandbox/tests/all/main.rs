@@ -5,6 +5,8 @@ mod artifact;
 #[cfg(test)]
 mod capabilities;
 #[cfg(test)]
+mod child;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod effects;
