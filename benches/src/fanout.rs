@@ -72,7 +72,13 @@ fn table(size: u32) -> Result<RoutingTable> {
     let mut table = RoutingTable::new();
     let mut add = |number: u32, filter: String| -> Result<()> {
         let filter = Filter::parse(filter)?;
-        table.insert(Route { reader: ReaderId::Live(number), filter, owner: None, own: true, qos0: true });
+        table.insert(Route {
+            reader: ReaderId::Live { place: number, turn: 0 },
+            filter,
+            owner: None,
+            own: true,
+            qos0: true,
+        });
         Ok(())
     };
     add(size, "plant/+/sensor/#".into())?;

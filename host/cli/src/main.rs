@@ -6,8 +6,10 @@
 
 mod build;
 mod check;
+mod cloud;
 mod completions;
 mod connect;
+mod dead;
 mod doctor;
 mod exit;
 mod inspect;
@@ -18,9 +20,11 @@ mod new;
 mod output;
 mod ps;
 mod publish;
+mod queue;
 mod reload;
 mod run;
 mod status;
+mod store;
 mod subscribe;
 mod table;
 mod top;
@@ -52,6 +56,10 @@ enum Verb {
     Publish(publish::Args),
     #[command(name = "sub")]
     Subscribe(subscribe::Args),
+    Cloud(cloud::Args),
+    Queue(queue::Args),
+    Dead(dead::Args),
+    Store(store::Args),
     Restart(lifecycle::Restart),
     Stop(lifecycle::Stop),
     Start(lifecycle::Start),
@@ -75,6 +83,10 @@ impl Verb {
             Verb::Logs(args) => logs::logs(args),
             Verb::Publish(args) => publish::publish(args),
             Verb::Subscribe(args) => subscribe::subscribe(args),
+            Verb::Cloud(args) => cloud::cloud(args),
+            Verb::Queue(args) => queue::queue(args),
+            Verb::Dead(args) => dead::dead(args),
+            Verb::Store(args) => store::store(args),
             Verb::Restart(args) => lifecycle::restart(args),
             Verb::Stop(args) => lifecycle::stop(args),
             Verb::Start(args) => lifecycle::start(args),

@@ -32,7 +32,9 @@ pub fn state(component: &ComponentStatus) -> Cell {
     let tone = match component.state {
         ComponentState::Running => Tone::Good,
         ComponentState::Starting | ComponentState::Backoff { .. } => Tone::Warn,
-        ComponentState::Quarantined { .. } | ComponentState::Refused { .. } => Tone::Bad,
+        ComponentState::Quarantined { .. } | ComponentState::Refused { .. } | ComponentState::Blocked { .. } => {
+            Tone::Bad
+        }
         ComponentState::Stopped => Tone::Faint,
     };
     Cell::toned(tone, component.state.word())
@@ -62,6 +64,9 @@ fn standing(component: &ComponentStatus) -> String {
         ComponentState::Quarantined { faults } => {
             let text = format!("{faults} faults; `edgewit restart` lifts it");
             fault.map_or(text.clone(), |fault| format!("{text}; {fault}"))
+        }
+        ComponentState::Blocked { reason } => {
+            format!("{reason}; `edgewit dead ls` lists, `edgewit dead drop` makes room")
         }
         ComponentState::Starting | ComponentState::Running | ComponentState::Stopped => {
             fault.map(|fault| format!("last fault: {fault}")).unwrap_or_default()

@@ -19,7 +19,6 @@ mod source;
 mod store;
 mod subscription;
 mod substitute;
-mod unserved;
 pub mod values;
 mod warnings;
 

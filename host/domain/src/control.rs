@@ -44,6 +44,23 @@ pub enum Command {
     Start {
         component: String,
     },
+    /// Every durable queue.
+    Queues,
+    /// Rows of a queue from a sequence number on.
+    Rows {
+        queue: String,
+        from: u64,
+        count: usize,
+    },
+    /// Drop everything in a queue that nobody has in hand.
+    DropRows {
+        queue: String,
+    },
+    /// Put dead letters back at the tail of where they came from: this one, or all of the queue's.
+    Replay {
+        queue: String,
+        sequence: Option<u64>,
+    },
     /// Read the configuration file again and change only what changed. Answered when every component has taken
     /// what changed, or has refused to.
     Reload,
@@ -64,6 +81,16 @@ pub enum Reply {
         waiting: Vec<String>,
     },
     Reloaded(Box<Reloaded>),
+    Queues {
+        queues: Vec<QueueStatus>,
+    },
+    Rows {
+        rows: Vec<RowView>,
+    },
+    /// So many rows were dropped or replayed.
+    Counted {
+        rows: u64,
+    },
     /// Not done. `cure` is what the operator can do about it.
     Refused {
         reason: String,
@@ -84,6 +111,54 @@ pub struct Status {
     /// Messages dropped because they ran in a circle.
     pub circles: u64,
     pub components: BTreeMap<String, ComponentStatus>,
+    /// By the names of the clouds.
+    pub clouds: BTreeMap<String, CloudStatus>,
+}
+
+/// One cloud link as `edgewit cloud` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloudStatus {
+    pub state: LinkState,
+    pub broker: String,
+    /// The last thing that went wrong, and how to mend it.
+    pub trouble: Option<String>,
+    /// How often the broker accepted us.
+    pub connections: u64,
+    /// Messages go one at a time, because connections kept ending without an acknowledgement.
+    pub one_at_a_time: bool,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Messages from the cloud that no rule took, or that could not be used.
+    pub unmatched: u64,
+    pub uplinks: BTreeMap<String, UplinkStatus>,
+    pub downlinks: BTreeMap<String, DownlinkStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum LinkState {
+    Stopped,
+    Backoff { retry_in_ms: u64 },
+    Connecting,
+    Connected { for_ms: u64 },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    pub queued: u64,
+    pub queued_bytes: u64,
+    /// Sent again included.
+    pub sent: u64,
+    pub sent_bytes: u64,
+    pub acknowledged: u64,
+    pub given_up: u64,
+    pub in_flight: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownlinkStatus {
+    pub received: u64,
+    pub bytes: u64,
 }
 
 /// One component as `ps` and `top` show it.
@@ -120,6 +195,45 @@ pub struct ComponentStatus {
     pub older_configuration: Option<String>,
 }
 
+/// A durable queue as `edgewit queue ls` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    pub queue: String,
+    pub messages: u64,
+    pub bytes: u64,
+    /// Rows dropped because the queue was full, and because of their age.
+    pub dropped: u64,
+    pub expired: u64,
+    /// Whether somebody reads it; otherwise it is given up after a while.
+    pub read: bool,
+    /// A row of it cannot be read.
+    pub damaged: bool,
+    /// How long the oldest row waits.
+    pub oldest_ms: Option<u64>,
+}
+
+/// A row of a durable queue as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowView {
+    pub sequence: u64,
+    pub message: MessageView,
+    /// How long it waits.
+    pub age_ms: u64,
+    /// Failed attempts.
+    pub failed: u32,
+    /// Why it was given up, and where it waited before; of a dead letter.
+    pub dead: Option<DeadView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadView {
+    pub queue: Option<String>,
+    pub reason: String,
+    pub attempts: u32,
+    pub backtrace: String,
+    pub at_ms: u64,
+}
+
 /// Where a component stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
@@ -142,6 +256,10 @@ pub enum ComponentState {
         retry_in_ms: Option<u64>,
     },
     Stopped,
+    /// It runs, and handles nothing until an operator does something.
+    Blocked {
+        reason: String,
+    },
 }
 
 impl ComponentState {
@@ -154,6 +272,7 @@ impl ComponentState {
             ComponentState::Quarantined { .. } => "quarantined",
             ComponentState::Refused { .. } => "refused",
             ComponentState::Stopped => "stopped",
+            ComponentState::Blocked { .. } => "blocked",
         }
     }
 }

@@ -46,6 +46,14 @@ pub enum TimerChange {
     Cancel { name: String },
 }
 
+impl TimerChange {
+    pub fn name(&self) -> &str {
+        match self {
+            TimerChange::Set { name, .. } | TimerChange::Cancel { name } => name,
+        }
+    }
+}
+
 /// Everything one handling asked for, in the order it asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {

@@ -104,6 +104,11 @@ impl Ledger {
         }
     }
 
+    /// The queues that the batch has touched, and what is in them now.
+    pub fn touched(&self) -> impl Iterator<Item = (QueueNumber, Usage)> + '_ {
+        self.undo.queues.iter().map(|queue| (*queue, self.usage_of(*queue)))
+    }
+
     /// The batch is on disk.
     pub fn keep(&mut self) {
         for number in self.undo.queues.drain(..) {
@@ -257,7 +262,7 @@ impl Ledger {
     fn consume(&mut self, consumed: &Consumed, records: &mut dyn Records) -> Result<(), Refusal> {
         let Consumed { queue, sequence, envelope, failed: _ } = consumed;
         let topic = envelope.message.topic.as_str();
-        self.touch(*queue)?.take_off(*sequence, row_bytes(envelope), topic, records)?;
+        self.touch(*queue)?.take_off(*sequence, row_bytes(&envelope.message), topic, records)?;
         Ok(())
     }
 
@@ -284,7 +289,7 @@ impl Ledger {
         if envelope.message.payload.is_empty() {
             return Ok(());
         }
-        let bytes = row_bytes(envelope);
+        let bytes = row_bytes(&envelope.message);
         if self.retained.messages >= RETAINED || self.retained.bytes + bytes > RETAINED_BYTES {
             self.not_retained += 1;
             return Ok(());
@@ -326,10 +331,10 @@ fn growth(unit: &Unit) -> u64 {
         .iter()
         .map(|planned| {
             let copies = planned.queues().count() as u64 + u64::from(planned.envelope.message.retain);
-            copies * row_bytes(&planned.envelope)
+            copies * row_bytes(&planned.envelope.message)
         })
         .sum();
-    let buried: u64 = unit.burial.iter().map(|burial| row_bytes(&burial.envelope)).sum();
+    let buried: u64 = unit.burial.iter().map(|burial| row_bytes(&burial.envelope.message)).sum();
     let values = unit.values.iter().filter_map(|change| Some(value_bytes(&change.key, change.value.as_ref()?)));
     rows + buried + values.sum::<u64>()
 }

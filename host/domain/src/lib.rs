@@ -21,3 +21,4 @@ pub mod routing;
 pub mod supervision;
 pub mod timer;
 pub mod topic;
+pub mod uptime;

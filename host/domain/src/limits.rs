@@ -101,6 +101,8 @@ pub const LOG_LINES_KEPT: usize = 2000;
 /// Deliveries waiting in one live queue: messages, and bytes. Past either the queue drops by its rule.
 pub const QUEUE_MESSAGES: Range<u64> = range(1024, 1, 1_000_000);
 pub const QUEUE_BYTES: Range<u64> = range(8 * MIB, KIB, 1024 * MIB);
+/// What a dead letter keeps of the guest's backtrace. The rest is cut off.
+pub const BACKTRACE_BYTES: usize = 8 * KIB as usize;
 /// What a row of a durable queue counts beside its message.
 pub const ROW_BYTES: u64 = 64;
 /// Durable queues that one store has ever had. More are refused.
@@ -110,6 +112,8 @@ pub const UPTIME_EVERY: Duration = Duration::from_secs(60);
 /// How often queues are looked at for messages that are too old, and how many are dropped at once.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub const SWEEP_ROWS: usize = 256;
+/// Rows that one command shows. More are asked for page by page.
+pub const ROWS_SHOWN: usize = 1000;
 /// Retained messages, and their bytes. A message past either is delivered and not retained.
 pub const RETAINED: u64 = 10_000;
 pub const RETAINED_BYTES: u64 = 16 * MIB;

@@ -26,7 +26,11 @@ pub use plan::{Plan, Readers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReaderId {
     Durable(QueueNumber),
-    Live(u32),
+    /// A place that is used again has another turn then.
+    Live {
+        place: u32,
+        turn: u32,
+    },
 }
 
 /// One filter of one reader.

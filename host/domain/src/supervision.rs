@@ -115,6 +115,11 @@ impl Supervision {
         }
     }
 
+    /// A fault that costs the instance and says nothing about the component.
+    pub fn note(&mut self, fault: Fault) {
+        self.last_fault = Some(fault);
+    }
+
     /// When to step with [`Event::Woke`].
     pub fn wake_at(&self) -> Option<Duration> {
         match self.state {

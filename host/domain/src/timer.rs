@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handling::{Tick, TimerChange};
+use crate::ledger::SavedTimer;
 use crate::limits::{TICK_BACKOFF, TICK_BACKOFF_MAX};
 use declared::Declared;
 use one_shot::OneShots;
@@ -66,6 +67,17 @@ impl Timers {
                 TimerChange::Cancel { name } => self.one_shots.cancel(&name),
             }
         }
+        self.find_next_due();
+    }
+
+    /// What is to be kept of a one-shot timer; nothing where it is not pending.
+    pub fn saved(&self, name: &str) -> Option<SavedTimer> {
+        self.one_shots.saved(name)
+    }
+
+    /// Puts the one-shot timers that were kept in place of those that are pending.
+    pub fn restore(&mut self, kept: Vec<(String, SavedTimer)>) {
+        self.one_shots.restore(kept.into_iter().filter(|(name, _)| !self.declared.contains_key(name.as_str())));
         self.find_next_due();
     }
 

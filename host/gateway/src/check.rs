@@ -84,7 +84,7 @@ fn read(path: &Path, report: &mut Report) -> Option<(ConfigFile, String, Config)
             return None;
         }
     };
-    match Config::parse_served(&text) {
+    match Config::parse(&text) {
         Ok(config) => Some((file, text, config)),
         Err(mistakes) => {
             report.findings.extend(mistakes.iter().map(|mistake| Finding {

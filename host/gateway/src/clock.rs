@@ -9,18 +9,44 @@ use edgewit_domain::message::WallTime;
 /// A wall clock before this (the beginning of 2026) was never set: this version did not exist then.
 const SET_FROM_MS: u64 = 1_767_225_600_000;
 
-/// Running time since the gateway's start.
+/// Running time, over all restarts of the gateway.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+pub(crate) struct Clock {
+    before: Duration,
+    start: Instant,
+}
 
 impl Clock {
     pub fn start() -> Self {
-        Clock(Instant::now())
+        Clock::from(Duration::ZERO)
+    }
+
+    /// Goes on from there.
+    pub fn from(before: Duration) -> Self {
+        Clock { before, start: Instant::now() }
     }
 
     pub fn now(&self) -> Duration {
-        self.0.elapsed()
+        self.before + self.start.elapsed()
     }
+}
+
+/// The wall clock as it is kept beside running time: trusted only where somebody keeps it right, since it has to tell
+/// how long the gateway was off.
+pub(crate) fn kept_wall() -> WallTime {
+    let wall = wall();
+    WallTime { trusted: wall.trusted && is_kept_right(), ..wall }
+}
+
+/// Whether the kernel says that the clock is synchronised.
+#[expect(unsafe_code, reason = "no safe wrapper of adjtimex is at hand; it reads here and changes nothing")]
+fn is_kept_right() -> bool {
+    // SAFETY: all zeros is a valid `timex`, and with `modes` zero the call only fills it in.
+    let state = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&mut timex)
+    };
+    state >= 0 && state != libc::TIME_ERROR
 }
 
 /// The wall clock. An edge device without a battery starts in 1970, and says so by `trusted`.

@@ -72,7 +72,7 @@ impl Components {
             let _entered = io.enter();
             Runner::run(on_thread);
         });
-        let thread = thread.inspect_err(|_| desk.unsubscribe())?;
+        let thread = thread.inspect_err(|_| desk.inbox.close(false))?;
         lock(&self.members).insert(name, Member { desk, thread });
         Ok(())
     }
@@ -96,15 +96,16 @@ impl Components {
         Ok(())
     }
 
-    /// Ends components and joins their threads. None of them is waited for longer than the others.
-    pub async fn end(&self, names: &[Arc<str>], grace: Duration) {
+    /// Ends components and joins their threads. None of them is waited for longer than the others. `gone` says that they
+    /// are not in the configuration any more.
+    pub async fn end(&self, names: &[Arc<str>], grace: Duration, gone: bool) {
         let ended: Vec<Member> = {
             let mut members = lock(&self.members);
             names.iter().filter_map(|name| members.remove(name)).collect()
         };
         let mut told = Vec::new();
         for member in &ended {
-            member.desk.unsubscribe();
+            member.desk.inbox.close(gone);
             if let Ok(done) = tell(&member.desk, Order::End) {
                 told.push((member.desk.clone(), done));
             }

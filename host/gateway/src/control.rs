@@ -11,5 +11,6 @@ mod server;
 mod socket;
 
 pub use client::{Client, ClientError, Follow};
+pub(crate) use connection::view;
 pub(crate) use server::Server;
 pub use socket::BindError;

@@ -10,8 +10,9 @@ use edgewit_domain::config::Config;
 use edgewit_domain::control::{Command, Reply, Status};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::Topic;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+use crate::cloud::Clouds;
 use crate::components::Components;
 use crate::desk::millis;
 use crate::error::chain;
@@ -25,6 +26,7 @@ use crate::telemetry::Telemetry;
 pub(crate) struct Core {
     pub hub: Arc<Hub>,
     pub components: Arc<Components>,
+    pub clouds: Clouds,
     pub telemetry: Telemetry,
     pub file: ConfigFile,
     pub dev: bool,
@@ -38,14 +40,14 @@ pub(crate) struct Core {
 impl Core {
     pub fn new(
         hub: Arc<Hub>,
-        components: Arc<Components>,
+        (components, clouds): (Arc<Components>, Clouds),
         telemetry: Telemetry,
         file: ConfigFile,
         config: Arc<Config>,
         dev: bool,
     ) -> Self {
         let (reloading, ending) = (tokio::sync::Mutex::new(()), Notify::new());
-        Core { hub, components, telemetry, file, dev, config: Mutex::new(config), reloading, ending }
+        Core { hub, components, clouds, telemetry, file, dev, config: Mutex::new(config), reloading, ending }
     }
 
     /// The configuration in force.
@@ -66,7 +68,7 @@ impl Core {
         match command {
             Command::Status => Reply::Status(Box::new(self.status())),
             Command::Publish { topic, payload, qos, retain } => match Topic::parse(topic.clone()) {
-                Ok(topic) => self.publish(Message { qos, retain, ..Message::new(topic, payload) }),
+                Ok(topic) => self.publish(Message { qos, retain, ..Message::new(topic, payload) }).await,
                 Err(error) => {
                     let (problem, cure) = error.parts();
                     refused(format!("`{topic}` is no topic: {problem}"), cure)
@@ -75,6 +77,10 @@ impl Core {
             Command::Restart { component } => self.order(&component, Order::Restart).await,
             Command::Stop { component } => self.order(&component, Order::Stop).await,
             Command::Start { component } => self.order(&component, Order::Start).await,
+            Command::Queues => self.queues().await,
+            Command::Rows { queue, from, count } => self.rows(queue, from, count).await,
+            Command::DropRows { queue } => self.drop_rows(queue).await,
+            Command::Replay { queue, sequence } => self.replay(queue, sequence).await,
             Command::Reload => match self.reload().await {
                 Ok(mut reloading) => {
                     reloading.answered().await;
@@ -92,14 +98,22 @@ impl Core {
         }
     }
 
-    fn publish(&self, message: Message) -> Reply {
-        match self.hub.publish(message, Origin::Operator, None) {
+    async fn publish(&self, message: Message) -> Reply {
+        let (told, outcome) = oneshot::channel();
+        self.hub.publish_then(message, Origin::Operator, move |outcome| {
+            // Who does not wait any more does not want to know.
+            let _ = told.send(outcome);
+        });
+        match outcome.await.unwrap_or(Err(PublishError::Unknown)) {
             Ok(_) => Reply::Done,
             Err(error) => {
                 let cure = match error {
                     PublishError::Reserved { .. } => "choose another topic",
                     PublishError::TooLarge { .. } => "send a smaller payload",
                     PublishError::TooManyProperties { .. } => "send fewer user properties",
+                    PublishError::NoRoom(_) => "wait until its reader has caught up, or see `edgewit queue ls`",
+                    PublishError::Refused(_) => "see `edgewit queue ls` and the gateway's log",
+                    PublishError::Unknown => "see to the disk, and start the gateway again",
                     PublishError::Closed => "publish again when it runs",
                 };
                 refused(error, cure)
@@ -124,6 +138,7 @@ impl Core {
             messages: counts.taken,
             circles: counts.circles,
             components: self.components.status(),
+            clouds: self.clouds.status(),
         }
     }
 }

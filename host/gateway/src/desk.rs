@@ -3,29 +3,31 @@
 //! Everything in here may be used from any thread; the instance itself never leaves its own. The desk decides
 //! nothing: the supervision machine of the domain does, and the runner carries its orders out.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use edgewit_domain::config::{Component, Subscription};
+use edgewit_domain::config::Component;
 use edgewit_domain::control::{ComponentState, ComponentStatus};
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
-use edgewit_domain::message::Envelope;
-use edgewit_domain::routing::ReaderId;
+use edgewit_domain::ledger::{NoRoom, Refusal, TimerRow, Unit};
+use edgewit_domain::message::Message;
+use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::supervision::{self, Supervision};
 use edgewit_domain::timer::Timers;
 use edgewit_sandbox::artifact::Digest;
-use edgewit_sandbox::{Fetch, Interrupter, LogCounter, Services};
+use edgewit_sandbox::{Fetch, Interrupter, LogCounter, Rooms, Services};
+use edgewit_store::{Outcome, Unknown};
 
 use crate::clock::{Clock, wall};
-use crate::hub::{Hub, Interest, Sink};
+use crate::hub::{Hub, Reservation};
+use crate::inbox::Inbox;
 use crate::loading::{Loaded, Loading};
-use crate::mailbox::{Mailbox, Slot};
+use crate::mailbox::Mailbox;
 use crate::orders::Orders;
-use crate::queue::Bounds;
 use crate::stats::Stats;
 use crate::sync::lock;
+use crate::values::StoredValues;
 
 /// What every component of one gateway uses.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ pub(crate) struct Common {
     pub loading: Loading,
     pub io: tokio::runtime::Handle,
     pub fetch: Arc<dyn Fetch>,
+    /// The gateway before this one did not end in good order.
+    pub unclean: bool,
 }
 
 pub(crate) struct Desk {
@@ -45,16 +49,11 @@ pub(crate) struct Desk {
     pub interrupter: Interrupter,
     pub stats: Stats,
     pub timers: Arc<Mutex<Timers>>,
-    subscriptions: Mutex<BTreeMap<Arc<str>, Subscribed>>,
+    pub inbox: Inbox,
+    pub values: Arc<StoredValues>,
+    reserved: Mutex<Reserved>,
     log_dropped: LogCounter,
     standing: Mutex<Standing>,
-}
-
-/// A subscription and the queue that it fills.
-struct Subscribed {
-    subscription: Subscription,
-    reader: ReaderId,
-    slot: Slot,
 }
 
 struct Standing {
@@ -76,18 +75,23 @@ impl Desk {
     pub fn new(common: Common, component: Arc<Component>) -> Self {
         let now = common.clock.now();
         let supervision = Supervision::new(component.restart.clone());
-        Desk {
+        let inbox = Inbox::new(common.hub.clone(), component.name.clone(), common.unclean);
+        let desk = Desk {
             name: component.name.clone(),
-            mailbox: Arc::default(),
+            mailbox: inbox.mailbox.clone(),
+            inbox,
+            values: Arc::new(StoredValues::new(common.hub.clone())),
+            reserved: Mutex::default(),
             orders: Orders::default(),
             interrupter: Interrupter::new(),
             stats: Stats::default(),
             timers: Arc::new(Mutex::new(Timers::new(&component.timers, now))),
-            subscriptions: Mutex::default(),
             log_dropped: LogCounter::default(),
             standing: Mutex::new(Standing { supervision, component, digest: None, wanted: None }),
             common,
-        }
+        };
+        desk.restore_timers();
+        desk
     }
 
     pub fn now(&self) -> Duration {
@@ -144,77 +148,95 @@ impl Desk {
 
     /// Puts a configuration in force, with its subscriptions.
     pub fn adopt(&self, component: Arc<Component>) {
-        self.subscribe(&component.subscriptions);
+        self.inbox.adopt(&component);
         lock(&self.standing).component = component;
-    }
-
-    /// What did not change keeps its queue and what waits in it.
-    fn subscribe(&self, wanted: &BTreeMap<Arc<str>, Subscription>) {
-        let mut subscriptions = lock(&self.subscriptions);
-        subscriptions.retain(|name, subscribed| {
-            let same = wanted.get(name).filter(|wanted| subscribed.has_route_of(wanted));
-            let same = same.and_then(|wanted| Some((wanted, Bounds::of(wanted)?)));
-            match same {
-                Some((wanted, bounds)) => {
-                    self.mailbox.resize(subscribed.slot, bounds);
-                    subscribed.subscription = wanted.clone();
-                }
-                None => {
-                    self.common.hub.detach(subscribed.reader);
-                    self.mailbox.close(subscribed.slot);
-                }
-            }
-            same.is_some()
-        });
-        let live = wanted.iter().filter_map(|(name, wanted)| Some((name, wanted, Bounds::of(wanted)?)));
-        for (name, subscription, bounds) in live {
-            subscriptions.entry(name.clone()).or_insert_with(|| self.attach(subscription, bounds));
-        }
-    }
-
-    fn attach(&self, subscription: &Subscription, bounds: Bounds) -> Subscribed {
-        let slot = self.mailbox.open(bounds);
-        let interest = Interest {
-            filters: vec![subscription.filter.clone()],
-            owner: Some(self.name.clone()),
-            own: subscription.own,
-        };
-        let reader = self.common.hub.attach(interest, Sink { mailbox: self.mailbox.clone(), slot });
-        Subscribed { subscription: subscription.clone(), reader, slot }
-    }
-
-    /// Takes no more deliveries. What waits stays, until someone looks how much it was.
-    pub fn unsubscribe(&self) {
-        for subscribed in std::mem::take(&mut *lock(&self.subscriptions)).into_values() {
-            self.common.hub.detach(subscribed.reader);
-        }
     }
 
     pub fn set_digest(&self, digest: Option<Digest>) {
         lock(&self.standing).digest = digest;
     }
 
-    pub fn services(&self, loaded: &Loaded) -> Services {
+    pub fn services(self: &Arc<Self>, loaded: &Loaded) -> Services {
         Services {
             io: self.common.io.clone(),
             fetch: self.common.fetch.clone(),
             wall_clock: wall,
             timers: self.timers.clone(),
             dirs: loaded.dirs.clone(),
-            rooms: Arc::new(edgewit_sandbox::EndlessRoom),
-            values: Arc::new(edgewit_sandbox::MemoryValues::default()),
+            rooms: Arc::new(DeskRooms(self.clone())),
+            values: self.values.clone(),
             interrupter: self.interrupter.clone(),
             log_dropped: self.log_dropped.clone(),
         }
     }
 
-    /// Makes what one handling asked for real.
-    pub fn commit(&self, cause: Option<&Envelope>, effects: Effects) {
-        self.stats.published.add(effects.publishes.len() as u64);
-        self.common.hub.commit(&self.name, cause, effects.publishes);
-        if !effects.timers.is_empty() {
-            lock(&self.timers).apply(self.now(), effects.timers);
+    /// Makes what `init` asked for real, and returns when it is.
+    pub fn commit_start(&self, effects: Effects) -> Result<(), Fault> {
+        let Effects { publishes, timers, values, reads } = effects;
+        self.stats.published.add(publishes.len() as u64);
+        let hold = !timers.is_empty() || !values.is_empty() || !reads.is_empty();
+        let publishes = self.common.hub.commit(&self.name, None, publishes, hold).unwrap_or_default();
+        let _reserved = self.take_reserved();
+        let names: Vec<String> = timers.iter().map(|change| change.name().to_owned()).collect();
+        lock(&self.timers).apply(self.now(), timers);
+        let timers = self.timer_rows(names.iter().map(String::as_str));
+        let unit = Unit { publishes, reads, values, timers, ..Unit::default() };
+        if unit.is_volatile() {
+            self.common.hub.deliver(&unit.publishes);
+            return Ok(());
         }
+        let refused = self.commit_units(vec![unit]).refusal;
+        refused.map_or(Ok(()), |refusal| {
+            self.restore_timers();
+            Err(Fault::Host { reason: refusal.to_string() })
+        })
+    }
+
+    /// Commits units one after another, and returns when they are on disk or refused.
+    pub fn commit_units(&self, units: Vec<Unit>) -> Outcome {
+        let Ok(store) = self.common.hub.store() else {
+            return Outcome { committed: 0, refusal: Some(Refusal::Closed) };
+        };
+        match store.commit(units) {
+            Ok(outcome) => outcome,
+            // The process is about to end, and nobody may act on either answer.
+            Err(Unknown) => loop {
+                std::thread::park();
+            },
+        }
+    }
+
+    /// What is to be kept of one-shot timers that may have changed.
+    pub fn timer_rows<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<TimerRow> {
+        let timers = lock(&self.timers);
+        let rows = names.into_iter().filter(|name| !timers.is_declared(name));
+        rows.map(|name| TimerRow { component: self.name.clone(), name: name.to_owned(), timer: timers.saved(name) })
+            .collect()
+    }
+
+    /// The one-shot timers as they are kept.
+    pub fn restore_timers(&self) {
+        let Ok(store) = self.common.hub.store() else { return };
+        match store.timers(&self.name) {
+            Ok(kept) => lock(&self.timers).restore(kept),
+            Err(broken) => tracing::error!(component = &*self.name, %broken, "Its timers cannot be read"),
+        }
+    }
+
+    /// The room that the handling that just ended was promised.
+    pub fn take_reserved(&self) -> Reservation {
+        std::mem::take(&mut lock(&self.reserved).room)
+    }
+
+    /// Gives back what a handling was promised that was undone, and says which queue refused it, if one did.
+    pub fn forget_reserved(&self) -> Option<QueueNumber> {
+        std::mem::take(&mut *lock(&self.reserved)).refused_by
+    }
+
+    /// A fault that is no reason to start the component again later: it failed at one delivery.
+    pub fn note_fault(&self, fault: Fault) {
+        self.stats.failed.add(1);
+        lock(&self.standing).supervision.note(fault);
     }
 
     pub fn status(&self) -> ComponentStatus {
@@ -223,7 +245,7 @@ impl Desk {
         let times = self.stats.times.read();
         let standing = lock(&self.standing);
         ComponentStatus {
-            state: standing.supervision.state(now),
+            state: self.inbox.blocked().unwrap_or_else(|| standing.supervision.state(now)),
             digest: standing.digest.map(|digest| digest.to_string()).unwrap_or_default(),
             handled: self.stats.handled.get(),
             failed: self.stats.failed.get(),
@@ -234,7 +256,7 @@ impl Desk {
             restarts: standing.supervision.restarts(),
             expired: self.stats.expired.get(),
             recycled: self.stats.recycled.get(),
-            queued: level.waiting,
+            queued: self.inbox.waiting(),
             memory: self.stats.memory.get(),
             cpu_ms: millis(self.stats.cpu()),
             p50_us: times.quantile_us(50),
@@ -259,9 +281,30 @@ impl Newer {
     }
 }
 
-impl Subscribed {
-    fn has_route_of(&self, other: &Subscription) -> bool {
-        self.subscription.filter == other.filter && self.subscription.own == other.own
+/// What the handling under way was promised.
+#[derive(Default)]
+struct Reserved {
+    room: Reservation,
+    /// The queue that had no room for the last message that was refused.
+    refused_by: Option<QueueNumber>,
+}
+
+/// The sandbox asks for room while a handler runs.
+struct DeskRooms(Arc<Desk>);
+
+impl Rooms for DeskRooms {
+    fn reserve(&self, message: &Message) -> Result<(), String> {
+        let desk = &self.0;
+        if !desk.common.hub.may_refuse() {
+            return Ok(());
+        }
+        let mut reserved = lock(&desk.reserved);
+        let Err((queue, full)) = desk.common.hub.reserve(message, Some(&desk.name), &mut reserved.room) else {
+            return Ok(());
+        };
+        // One that never fits is not worth waiting for.
+        reserved.refused_by = matches!(full, NoRoom::Full { .. }).then_some(queue);
+        Err(full.to_string())
     }
 }
 

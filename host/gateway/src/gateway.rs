@@ -15,22 +15,25 @@ use edgewit_domain::control::{Command, Reply};
 use edgewit_sandbox::artifact::Loader;
 use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::worker::WorkerCommand;
+use edgewit_store::Disk;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::clock::Clock;
+use crate::cloud::Clouds;
 use crate::components::Components;
 use crate::control::Server;
 use crate::core::Core;
 use crate::desk::Common;
+use crate::error::chain;
 use crate::fetch::Fetching;
 use crate::files::{ConfigFile, Data};
 use crate::hub::Hub;
 use crate::loading::{Loading, Source};
 use crate::metrics;
 use crate::start_error::StartError;
+use crate::store::Opening;
 use crate::telemetry::Telemetry;
 use crate::threads::Threads;
 
@@ -59,6 +62,7 @@ pub struct Gateway {
     intake: Vec<JoinHandle<()>>,
     metrics_address: Option<SocketAddr>,
     runtime: Option<Runtime>,
+    disk: Option<Disk>,
     _data: Data,
 }
 
@@ -74,7 +78,7 @@ impl Gateway {
             return Err(StartError::Unsigned);
         }
         let file = ConfigFile::open(&options.config)?;
-        let config = Config::parse_served(&file.read()?)
+        let config = Config::parse(&file.read()?)
             .map_err(|mistakes| StartError::Configuration { file: file.path(), mistakes })?;
         let telemetry = Telemetry::new(config.log, options.log).map_err(StartError::Thread)?;
         let dispatch = telemetry.dispatch().clone();
@@ -93,8 +97,10 @@ impl Gateway {
         config: Arc<Config>,
         telemetry: Telemetry,
     ) -> Result<Gateway, StartError> {
-        let clock = Clock::start();
         let data = Data::open(&file.folder_path.join(&config.gateway.data))?;
+        let store = Opening::open(&data.path, config.store)?;
+        let unclean = !store.disk.left_clean();
+        let clock = store.clock();
         let fetch = fetching(&file, &config)?;
         let engine = Engine::new(config.gateway.profile)?;
         let loader = Loader::new(engine.clone(), data.cache()?, data.digests()?, options.worker.clone());
@@ -104,12 +110,32 @@ impl Gateway {
         let source = Source { engine, loader: Arc::new(loader), folder, folder_path };
         let loading = Loading::new(source, threads.clone());
         let hub = Arc::new(Hub::new(clock));
+        let disk = store.start(config.store, &hub, |run| threads.spawn("edgewit-store".to_owned(), None, run))?;
         let io = runtime.handle().clone();
-        let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch };
+        let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch, unclean };
         let components = Arc::new(Components::new(common, threads));
-        let core = Arc::new(Core::new(hub, components, telemetry, file, config.clone(), options.dev));
-        let mut gateway =
-            Gateway { core, loading, intake: Vec::new(), metrics_address: None, runtime: Some(runtime), _data: data };
+        let clouds = Clouds::new(
+            hub.clone(),
+            file.clone(),
+            config.gateway.thing.clone(),
+            disk.epoch(),
+            runtime.handle().clone(),
+        );
+        let core = Arc::new(Core::new(hub, (components, clouds), telemetry, file, config.clone(), options.dev));
+        let mut gateway = Gateway {
+            core,
+            loading,
+            intake: Vec::new(),
+            metrics_address: None,
+            runtime: Some(runtime),
+            disk: Some(disk),
+            _data: data,
+        };
+        if unclean {
+            tracing::warn!(
+                "The gateway before this one did not end in good order; what heads its queues is tried with care"
+            );
+        }
         let ways_in = gateway.bind(&config)?;
         if options.dev && !config.clouds.is_empty() {
             tracing::warn!(
@@ -122,6 +148,10 @@ impl Gateway {
         for component in config.components.values() {
             gateway.core.components.add(component.clone()).map_err(StartError::Thread)?;
         }
+        if let Some(runtime) = &gateway.runtime {
+            runtime.block_on(gateway.core.clouds.apply(&config));
+        }
+        gateway.core.hub.leave_unread();
         gateway.open(ways_in);
         tracing::info!(thing = &*config.gateway.thing, components = config.components.len(), "Started");
         Ok(gateway)
@@ -199,17 +229,31 @@ impl Gateway {
                 // Aborting is what was asked for.
                 let _ = runtime.block_on(task);
             }
+            runtime.block_on(self.core.clouds.close());
             self.core.hub.close();
             let (components, grace) = (&self.core.components, self.core.grace());
-            runtime.block_on(components.end(&components.names(), grace));
+            runtime.block_on(components.end(&components.names(), grace, false));
             self.loading.sweep(self.core.config().components.values().cloned().collect());
             if !self.loading.close(LEAVE) {
                 tracing::warn!("A compile was still under way; it ends with the process");
             }
+            self.close_store();
             tracing::info!("Ended");
             runtime.shutdown_timeout(LEAVE);
         });
         telemetry.close();
+    }
+}
+
+impl Gateway {
+    /// After the last that may commit.
+    fn close_store(&mut self) {
+        if let Ok(store) = self.core.hub.store() {
+            store.close();
+        }
+        if let Some(Err(error)) = self.disk.take().map(Disk::close) {
+            tracing::error!(error = chain(&error), "The store was not closed in good order; nothing in it is lost");
+        }
     }
 }
 

@@ -1,36 +1,45 @@
 //! The hub: takes a message from anyone and gives it to whoever subscribed.
 //!
 //! **Every publish is planned, then committed, then delivered, and there is no other path.** Planning is pure
-//! and belongs to the domain; committing stands in `commit`; delivering puts one shared envelope into the
-//! mailbox of every reader. A message is refused before it is planned or not at all: whatever a full queue
-//! drops is that queue's business and counted there.
+//! and belongs to the domain. What has durable readers or is retained is committed by the store's writer, which
+//! delivers it afterwards (`hub/durable.rs`); the rest has nothing to commit, and is delivered at once by who publishes
+//! it. Either way delivering puts one shared envelope into the mailbox of every reader. A message is refused before it
+//! is planned or not at all: whatever a full queue drops is that queue's business and counted there.
 //!
 //! The routes are read under a lock that only a change of subscriptions takes alone, so publishers never wait
-//! for one another here. What one publisher says reaches each queue in the order it was said, since its
-//! messages are planned and delivered on its own thread.
+//! for one another here. What one publisher says reaches each queue in the order it was said: what need not be committed
+//! is planned and delivered on its own thread, and whoever has something under way in the store waits for it first.
 
+mod durable;
+mod rooms;
+mod routes;
 mod stream;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
+use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
 use edgewit_domain::limits::{MESSAGE_BYTES, USER_PROPERTIES};
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail, WallTime};
 use edgewit_domain::rate::TokenBucket;
-use edgewit_domain::routing::{Circle, Plan, ReaderId, Route, RoutingTable, next_hop};
-use edgewit_domain::topic::{Filter, Topic};
+use edgewit_domain::routing::{Circle, Plan, ReaderId, next_hop};
+use edgewit_domain::topic::Topic;
+use edgewit_store::{Outcome, Store, Unknown};
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, wall};
-use crate::commit::{Planned, commit};
-use crate::mailbox::{Mailbox, Slot};
 use crate::sync::{lock, read, write};
+pub(crate) use durable::{Attached, Keeping, Reading};
+pub(crate) use rooms::Reservation;
+use routes::Routes;
+pub(crate) use routes::{Interest, Sink};
 pub use stream::Stream;
 
-/// Messages of one handling that are delivered under one look at the routes.
+/// Messages of one handling that are planned, or delivered, under one look at the routes: between two of them whoever
+/// waits to change the routes gets its turn.
 const AT_ONCE: usize = 64;
 
 /// Circles that are named in the log each second, and at once.
@@ -45,29 +54,9 @@ pub struct Hub {
     counters: Counters,
     clock: Clock,
     circles_named: Mutex<TokenBucket>,
-}
-
-#[derive(Default)]
-struct Routes {
-    table: RoutingTable,
-    /// By the reader's number.
-    sinks: Vec<Option<Sink>>,
-    /// Places in `sinks` without a reader.
-    free: Vec<usize>,
-}
-
-/// A queue in somebody's mailbox.
-#[derive(Clone)]
-pub(crate) struct Sink {
-    pub mailbox: Arc<Mailbox>,
-    pub slot: Slot,
-}
-
-/// A subscription as the routing table needs it.
-pub(crate) struct Interest {
-    pub filters: Vec<Filter>,
-    pub owner: Option<Arc<str>>,
-    pub own: bool,
+    store: OnceLock<Store>,
+    /// Durable queues that refuse when they are full.
+    refusing: AtomicU64,
 }
 
 #[derive(Default)]
@@ -97,8 +86,21 @@ pub enum PublishError {
     TooLarge { bytes: usize },
     #[error("the message has {count} user properties; {USER_PROPERTIES} are the limit")]
     TooManyProperties { count: usize },
+    #[error("{0}")]
+    NoRoom(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("the gateway is shutting down")]
     Closed,
+    /// The only one that leaves open whether somebody got it.
+    #[error("the disk failed, and nobody knows whether the message was kept")]
+    Unknown,
+}
+
+/// A message that is taken, and on disk only when its unit is.
+struct Taken {
+    id: MessageId,
+    unit: Option<(Unit, Reservation)>,
 }
 
 impl Hub {
@@ -111,74 +113,148 @@ impl Hub {
             counters: Counters::default(),
             clock,
             circles_named: Mutex::new(TokenBucket::new(per_second, burst)),
+            store: OnceLock::new(),
+            refusing: AtomicU64::new(0),
         }
     }
 
-    /// Takes a message from outside a component. `cause` is the message that led to it, if one did.
+    /// Takes a message from outside a component. `cause` is the message that led to it, if one did. When it returns,
+    /// every durable row planned for the message is on disk.
     pub fn publish(
         &self,
         message: Message,
         origin: Origin,
         cause: Option<&Envelope>,
     ) -> Result<MessageId, PublishError> {
+        let Taken { id, unit } = self.take(message, origin, cause)?;
+        let Some((unit, reserved)) = unit else { return Ok(id) };
+        let outcome = self.store()?.commit(vec![unit]);
+        drop(reserved);
+        ended(id, outcome)
+    }
+
+    /// As [`Hub::publish`], for who cannot wait: `done` is called once.
+    pub(crate) fn publish_then(
+        &self,
+        message: Message,
+        origin: Origin,
+        done: impl FnOnce(Result<MessageId, PublishError>) + Send + 'static,
+    ) {
+        match self.take(message, origin, None) {
+            Ok(Taken { id, unit: None }) => done(Ok(id)),
+            Ok(Taken { id, unit: Some((unit, reserved)) }) => match self.store() {
+                Ok(store) => store.submit(vec![unit], move |outcome| {
+                    drop(reserved);
+                    done(ended(id, Ok(outcome)));
+                }),
+                Err(error) => done(Err(error)),
+            },
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Delivers it, or says what is to be committed first.
+    fn take(&self, message: Message, origin: Origin, cause: Option<&Envelope>) -> Result<Taken, PublishError> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(PublishError::Closed);
         }
         check(&message, &origin)?;
         let hops = cause.map_or(0, |cause| cause.hops);
         let trail = cause.and_then(|cause| cause.trail.clone());
-        Ok(self.send([message], &origin, (hops, trail)))
+        let mut reserved = Reservation::default();
+        if self.refusing.load(Ordering::Relaxed) > 0 {
+            self.reserve(&message, None, &mut reserved).map_err(|(_, full)| PublishError::NoRoom(full.to_string()))?;
+        }
+        let mut id = MessageId { epoch: self.epoch, number: 0 };
+        let waiting = self.send([message], &mut id, &origin, (hops, trail), false);
+        let unit = waiting.map(|publishes| (Unit { publishes, ..Unit::default() }, reserved));
+        Ok(Taken { id, unit })
     }
 
-    /// Makes the messages of one handling real, all together. The sandbox has checked each against the
-    /// component's grants when it was asked for.
-    pub(crate) fn commit(&self, component: &Arc<str>, cause: Option<&Envelope>, messages: Vec<Message>) {
-        if !messages.is_empty() {
-            self.send(messages, &Origin::Component(component.clone()), next_hop(cause, component));
+    /// Makes the messages of one handling real, all together, or, where anything of them has to be on disk first or
+    /// `hold` says so, returns them as they are planned. The sandbox has checked each against the component's grants
+    /// when it was asked for.
+    pub(crate) fn commit(
+        &self,
+        component: &Arc<str>,
+        cause: Option<&Envelope>,
+        messages: Vec<Message>,
+        hold: bool,
+    ) -> Option<Vec<Planned>> {
+        if messages.is_empty() {
+            return None;
         }
+        let mut id = MessageId { epoch: self.epoch, number: 0 };
+        self.send(messages, &mut id, &Origin::Component(component.clone()), next_hop(cause, component), hold)
+    }
+
+    /// Plans what a service says, for whoever commits it.
+    pub(crate) fn plan(&self, service: &'static str, message: Message) -> Vec<Planned> {
+        let mut id = MessageId { epoch: self.epoch, number: 0 };
+        self.send([message], &mut id, &Origin::Service(service.into()), (0, None), true).unwrap_or_default()
     }
 
     fn send(
         &self,
         messages: impl IntoIterator<Item = Message>,
+        id: &mut MessageId,
         origin: &Origin,
         (hops, trail): (u32, Option<Arc<Trail>>),
-    ) -> MessageId {
+        hold: bool,
+    ) -> Option<Vec<Planned>> {
         let received = wall();
-        let mut id = MessageId { epoch: self.epoch, number: 0 };
         let mut messages = messages.into_iter().peekable();
-        while messages.peek().is_some() {
-            self.send_some(messages.by_ref().take(AT_ONCE), &mut id, origin, (hops, &trail), received);
+        let mut planned: SmallVec<[Planned; 2]> = SmallVec::new();
+        loop {
+            let routes = read(&self.routes);
+            for message in messages.by_ref().take(AT_ONCE) {
+                planned.extend(self.plan_one(&routes, message, id, origin, (hops, &trail), received));
+            }
+            if messages.peek().is_some() {
+                continue;
+            }
+            if hold || planned.iter().any(Planned::is_durable) {
+                return Some(planned.into_vec());
+            }
+            if planned.len() <= AT_ONCE {
+                self.deliver_planned(&routes, &planned);
+            } else {
+                drop(routes);
+                self.deliver(&planned);
+            }
+            return None;
         }
-        id
     }
 
-    /// Between two of these calls whoever waits to change the routes gets its turn, and holds up nobody else meanwhile.
-    /// Nothing durable is planned here: where it is, all of a handling has to be committed before any of it is delivered.
-    fn send_some(
+    /// A message that goes nowhere but where its taker puts it.
+    pub(crate) fn envelope(&self, message: Message, origin: Origin) -> Arc<Envelope> {
+        let number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
+        let id = MessageId { epoch: self.epoch, number };
+        let since = self.clock.now();
+        Arc::new(Envelope { message, id, origin, hops: 0, trail: None, received: wall(), since, expires: None })
+    }
+
+    fn plan_one(
         &self,
-        messages: impl Iterator<Item = Message>,
+        routes: &Routes,
+        message: Message,
         id: &mut MessageId,
         origin: &Origin,
         (hops, trail): (u32, &Option<Arc<Trail>>),
         received: WallTime,
-    ) {
-        let routes = read(&self.routes);
+    ) -> Option<Planned> {
+        id.number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
-        let mut planned: SmallVec<[Planned; 4]> = SmallVec::new();
-        for message in messages {
-            id.number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
-            let expires = message.expiry.map(|seconds| now + Duration::from_secs(seconds.into()));
-            let (origin, trail) = (origin.clone(), trail.clone());
-            let envelope = Envelope { message, id: *id, origin, hops, trail, received, since: now, expires };
-            match routes.table.plan(&envelope) {
-                Plan::Readers(readers) => planned.push(Planned { envelope: Arc::new(envelope), readers }),
-                Plan::Circle(circle) => self.end_circle(&envelope, &circle),
+        let expires = message.expiry.map(|seconds| now + Duration::from_secs(seconds.into()));
+        let (origin, trail) = (origin.clone(), trail.clone());
+        let envelope = Envelope { message, id: *id, origin, hops, trail, received, since: now, expires };
+        match routes.table.plan(&envelope) {
+            Plan::Readers(readers) => Some(Planned { envelope: Arc::new(envelope), readers }),
+            Plan::Circle(circle) => {
+                self.end_circle(&envelope, &circle);
+                None
             }
         }
-        commit(&planned);
-        let delivered: u64 = planned.iter().map(|planned| routes.deliver(planned)).sum();
-        self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
     }
 
     fn end_circle(&self, envelope: &Envelope, circle: &Circle) {
@@ -189,32 +265,25 @@ impl Hub {
         }
     }
 
+    /// Delivers what nothing of had to be committed.
+    pub(crate) fn deliver(&self, planned: &[Planned]) {
+        for piece in planned.chunks(AT_ONCE) {
+            self.deliver_planned(&read(&self.routes), piece);
+        }
+    }
+
+    fn deliver_planned(&self, routes: &Routes, planned: &[Planned]) {
+        let delivered = routes.deliver_all(planned, Sequences::new());
+        self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
+    }
+
     pub(crate) fn attach(&self, interest: Interest, sink: Sink) -> ReaderId {
-        let mut routes = write(&self.routes);
-        let free = routes.free.pop();
-        let place = free.unwrap_or_else(|| {
-            routes.sinks.push(None);
-            routes.sinks.len() - 1
-        });
-        let reader = ReaderId::Live(u32::try_from(place).unwrap_or(u32::MAX));
-        if let Some(place) = routes.sinks.get_mut(place) {
-            *place = Some(sink);
-        }
-        for filter in interest.filters {
-            routes.table.insert(Route { reader, filter, owner: interest.owner.clone(), own: interest.own, qos0: true });
-        }
-        reader
+        write(&self.routes).attach(interest, sink)
     }
 
     /// When it returns, nothing more comes to this reader.
     pub(crate) fn detach(&self, reader: ReaderId) {
-        let mut routes = write(&self.routes);
-        routes.table.remove(reader);
-        let ReaderId::Live(place) = reader else { return };
-        let place = place as usize;
-        if routes.sinks.get_mut(place).and_then(Option::take).is_some() {
-            routes.free.push(place);
-        }
+        write(&self.routes).detach(reader);
     }
 
     /// From now on only what components commit is taken.
@@ -233,17 +302,18 @@ impl Hub {
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.now()
     }
+
+    /// There is none where nothing durable can be asked for: in a test, and after the end.
+    pub(crate) fn store(&self) -> Result<&Store, PublishError> {
+        self.store.get().ok_or(PublishError::Closed)
+    }
 }
 
-impl Routes {
-    fn deliver(&self, planned: &Planned) -> u64 {
-        for reader in &planned.readers {
-            let ReaderId::Live(place) = reader else { continue };
-            if let Some(Some(sink)) = self.sinks.get(*place as usize) {
-                sink.mailbox.push(sink.slot, planned.envelope.clone());
-            }
-        }
-        planned.readers.len() as u64
+fn ended(id: MessageId, outcome: Result<Outcome, Unknown>) -> Result<MessageId, PublishError> {
+    match outcome {
+        Ok(Outcome { refusal: None, .. }) => Ok(id),
+        Ok(Outcome { refusal: Some(refusal), .. }) => Err(refusal.into()),
+        Err(Unknown) => Err(PublishError::Unknown),
     }
 }
 

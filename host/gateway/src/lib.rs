@@ -6,7 +6,7 @@
 
 pub mod check;
 mod clock;
-mod commit;
+mod cloud;
 mod components;
 pub mod control;
 mod core;
@@ -17,22 +17,27 @@ mod files;
 mod gateway;
 mod histogram;
 mod hub;
+mod inbox;
 mod loading;
 mod mailbox;
 mod metrics;
 mod orders;
 mod queue;
+mod queues;
 mod reload;
 mod runner;
 mod scratch;
 mod start_error;
 mod stats;
+pub mod store;
 mod sync;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
 mod threads;
 pub mod trial;
+mod values;
+mod window;
 
 pub use edgewit_sandbox::worker::WorkerCommand;
 pub use files::FileError;
@@ -41,3 +46,4 @@ pub use hub::{Hub, HubCounts, PublishError, Stream};
 pub use queue::Bounds;
 pub use scratch::ScratchError;
 pub use start_error::StartError;
+pub use store::StoreError;

@@ -12,10 +12,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
+use edgewit_domain::ledger::Consumed;
 use edgewit_domain::message::Envelope;
 
 use crate::queue::{Bounds, Queue};
 use crate::sync::lock;
+use crate::window::{Row, Window};
 
 /// One of a mailbox's queues. Its number may be used again after [`Mailbox::close`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,15 @@ pub(crate) struct Slot(usize);
 pub(crate) struct Taken {
     pub slot: Slot,
     pub envelope: Arc<Envelope>,
+    /// Its row, if the queue is a durable one.
+    pub row: Option<Consumed>,
+}
+
+/// What a slot holds.
+#[derive(Debug)]
+enum Place {
+    Live(Queue),
+    Durable(Window),
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +48,8 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Inner {
-    queues: Vec<Option<Queue>>,
+    places: Vec<Option<Place>>,
+    /// Deliveries that can be taken.
     waiting: usize,
     /// The queue whose turn it is.
     turn: usize,
@@ -45,6 +57,8 @@ struct Inner {
     dropped_before: u64,
     /// The reader is wanted for something else than a delivery.
     called: bool,
+    /// The reader is to look around once more before it sleeps.
+    nudged: bool,
     sleeper: Option<Sleeper>,
 }
 
@@ -55,7 +69,7 @@ struct Sleeper {
     for_deliveries: bool,
 }
 
-/// What waits and what was dropped, over all queues.
+/// What waits and what was dropped, over all live queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Level {
     pub waiting: u64,
@@ -64,23 +78,24 @@ pub(crate) struct Level {
 
 impl Mailbox {
     pub fn open(&self, bounds: Bounds) -> Slot {
-        let mut inner = lock(&self.inner);
-        let queue = Some(Queue::new(bounds));
-        let free = inner.queues.iter_mut().enumerate().find(|(_, place)| place.is_none());
-        if let Some((index, place)) = free {
-            *place = queue;
-            return Slot(index);
-        }
-        inner.queues.push(queue);
-        Slot(inner.queues.len() - 1)
+        lock(&self.inner).open(Place::Live(Queue::new(bounds)))
     }
 
-    /// Drops a queue and what waits in it.
+    /// A window into a durable queue.
+    pub fn open_window(&self, window: Window) -> Slot {
+        lock(&self.inner).open(Place::Durable(window))
+    }
+
+    /// Drops a queue and what waits in it; of a durable one only the window.
     pub fn close(&self, slot: Slot) {
         let mut inner = lock(&self.inner);
-        if let Some(queue) = inner.queues.get_mut(slot.0).and_then(Option::take) {
-            inner.waiting -= queue.len();
-            inner.dropped_before += queue.dropped();
+        match inner.places.get_mut(slot.0).and_then(Option::take) {
+            Some(Place::Live(queue)) => {
+                inner.waiting -= queue.len();
+                inner.dropped_before += queue.dropped();
+            }
+            Some(Place::Durable(window)) => inner.waiting -= window.takeable(),
+            None => {}
         }
     }
 
@@ -96,11 +111,38 @@ impl Mailbox {
             let mut inner = lock(&self.inner);
             let Some(grown) = inner.queue(slot).map(|queue| queue.push(envelope)) else { return };
             inner.waiting = inner.waiting.saturating_add_signed(grown);
-            inner.sleeper.take_if(|sleeper| sleeper.for_deliveries)
+            inner.sleeper_for_deliveries()
         };
-        if let Some(sleeper) = sleeper {
-            sleeper.waker.wake();
-        }
+        Sleeper::wake(sleeper);
+    }
+
+    /// Does something with the window of a durable queue, and wakes the reader if it can take more than before.
+    pub fn with_window<R>(&self, slot: Slot, change: impl FnOnce(&mut Window) -> R) -> Option<R> {
+        let mut inner = lock(&self.inner);
+        let window = inner.window(slot)?;
+        let before = window.takeable();
+        let result = change(window);
+        let after = window.takeable();
+        inner.waiting = inner.waiting - before + after;
+        let sleeper = if after > before { inner.sleeper_for_deliveries() } else { None };
+        drop(inner);
+        Sleeper::wake(sleeper);
+        Some(result)
+    }
+
+    /// The reader takes nothing of a durable queue until it says otherwise.
+    pub fn pause(&self, slot: Slot, paused: bool) {
+        self.with_window(slot, |window| window.paused = paused);
+    }
+
+    /// Has the reader look around, at once or before it sleeps.
+    pub fn nudge(&self) {
+        let sleeper = {
+            let mut inner = lock(&self.inner);
+            inner.nudged = true;
+            inner.sleeper.take()
+        };
+        Sleeper::wake(sleeper);
     }
 
     /// Wakes the reader though nothing may have been delivered.
@@ -111,9 +153,7 @@ impl Mailbox {
             self.called.store(true, Ordering::Release);
             inner.sleeper.take()
         };
-        if let Some(sleeper) = sleeper {
-            sleeper.waker.wake();
-        }
+        Sleeper::wake(sleeper);
     }
 
     /// Whether [`Mailbox::call`] was called since [`Mailbox::answer`].
@@ -135,10 +175,18 @@ impl Mailbox {
         let mut left = count.min(inner.waiting);
         inner.waiting -= left;
         while left > 0 {
-            inner.turn = if inner.turn + 1 < inner.queues.len() { inner.turn + 1 } else { 0 };
+            inner.turn = if inner.turn + 1 < inner.places.len() { inner.turn + 1 } else { 0 };
             let slot = Slot(inner.turn);
-            if let Some(envelope) = inner.queue(slot).and_then(Queue::pop) {
-                into.extend([Taken { slot, envelope }]);
+            let taken = match inner.places.get_mut(inner.turn).and_then(Option::as_mut) {
+                Some(Place::Live(queue)) => queue.pop().map(|envelope| Taken { slot, envelope, row: None }),
+                Some(Place::Durable(window)) if window.takeable() > 0 => {
+                    let queue = window.queue;
+                    window.pop().map(|row| Taken { slot, envelope: row.envelope.clone(), row: Some(row.taken(queue)) })
+                }
+                _ => None,
+            };
+            if let Some(taken) = taken {
+                into.extend([taken]);
                 left -= 1;
             }
         }
@@ -147,10 +195,17 @@ impl Mailbox {
     /// Returns deliveries that were taken and not handled, in the order they were taken.
     pub fn put_back(&self, taken: impl DoubleEndedIterator<Item = Taken>) {
         let mut inner = lock(&self.inner);
-        for taken in taken.rev() {
-            if inner.queue(taken.slot).is_some_and(|queue| queue.put_back(taken.envelope)) {
-                inner.waiting += 1;
-            }
+        for Taken { slot, envelope, row } in taken.rev() {
+            let back = match inner.places.get_mut(slot.0).and_then(Option::as_mut) {
+                Some(Place::Live(queue)) => queue.put_back(envelope),
+                Some(Place::Durable(window)) => {
+                    let before = window.takeable();
+                    row.into_iter().for_each(|row| window.put_back(Row::of(row)));
+                    window.takeable() > before
+                }
+                None => false,
+            };
+            inner.waiting += usize::from(back);
         }
     }
 
@@ -159,7 +214,7 @@ impl Mailbox {
     pub fn sleep(&self, waker: &Waker, for_deliveries: bool, time: Option<Duration>) {
         {
             let mut inner = lock(&self.inner);
-            if inner.called || (for_deliveries && inner.waiting > 0) {
+            if inner.called || std::mem::take(&mut inner.nudged) || (for_deliveries && inner.waiting > 0) {
                 return;
             }
             inner.sleeper = Some(Sleeper { waker: waker.clone(), for_deliveries });
@@ -182,14 +237,55 @@ impl Mailbox {
 
     pub fn level(&self) -> Level {
         let inner = lock(&self.inner);
-        let dropped: u64 = inner.queues.iter().flatten().map(Queue::dropped).sum();
-        Level { waiting: inner.waiting as u64, dropped: inner.dropped_before + dropped }
+        let mut level = Level { waiting: 0, dropped: inner.dropped_before };
+        for place in inner.places.iter().flatten() {
+            if let Place::Live(queue) = place {
+                level.waiting += queue.len() as u64;
+                level.dropped += queue.dropped();
+            }
+        }
+        level
     }
 }
 
 impl Inner {
+    fn open(&mut self, place: Place) -> Slot {
+        let waiting = if let Place::Durable(window) = &place { window.takeable() } else { 0 };
+        self.waiting += waiting;
+        let free = self.places.iter_mut().enumerate().find(|(_, place)| place.is_none());
+        if let Some((index, free)) = free {
+            *free = Some(place);
+            return Slot(index);
+        }
+        self.places.push(Some(place));
+        Slot(self.places.len() - 1)
+    }
+
     fn queue(&mut self, slot: Slot) -> Option<&mut Queue> {
-        self.queues.get_mut(slot.0)?.as_mut()
+        match self.places.get_mut(slot.0)?.as_mut()? {
+            Place::Live(queue) => Some(queue),
+            Place::Durable(_) => None,
+        }
+    }
+
+    fn window(&mut self, slot: Slot) -> Option<&mut Window> {
+        match self.places.get_mut(slot.0)?.as_mut()? {
+            Place::Live(_) => None,
+            Place::Durable(window) => Some(window),
+        }
+    }
+
+    fn sleeper_for_deliveries(&mut self) -> Option<Sleeper> {
+        self.sleeper.take_if(|sleeper| sleeper.for_deliveries)
+    }
+}
+
+impl Sleeper {
+    /// To be called without the lock, which the woken reader wants.
+    fn wake(sleeper: Option<Sleeper>) {
+        if let Some(sleeper) = sleeper {
+            sleeper.waker.wake();
+        }
     }
 }
 

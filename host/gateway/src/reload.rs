@@ -54,7 +54,7 @@ impl Core {
         }
         self.telemetry.set_level(new.log.level);
         self.set_config(Arc::new(in_force(&running, &new)));
-        self.components.end(&changes.removed, self.grace()).await;
+        self.components.end(&changes.removed, self.grace(), true).await;
         let mut reloading = Reloading::new(&changes);
         for (component, digest) in differing {
             if let Some(answer) = self.components.change(&component, digest) {
@@ -66,6 +66,7 @@ impl Core {
                 reloading.is_missing(&component.name, &error);
             }
         }
+        self.clouds.apply(&new).await;
         self.components.sweep(new.components.into_values().collect());
         Ok(reloading)
     }
@@ -96,7 +97,7 @@ impl Core {
 
 fn parse(file: &ConfigFile) -> Result<Config, ReloadError> {
     let text = file.read()?;
-    Config::parse_served(&text).map_err(|mistakes| ReloadError::Mistakes { file: file.path(), mistakes })
+    Config::parse(&text).map_err(|mistakes| ReloadError::Mistakes { file: file.path(), mistakes })
 }
 
 /// What only a start of the gateway can change stays as it is.

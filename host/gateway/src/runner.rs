@@ -9,6 +9,7 @@
 mod change;
 mod guard;
 mod live;
+mod pending;
 mod shift;
 
 use std::collections::VecDeque;
@@ -31,6 +32,7 @@ use crate::mailbox::{Taken, current_thread};
 use crate::orders::Order;
 use change::Replacing;
 use live::{Live, Unreplaced};
+use shift::Ended;
 
 pub(crate) struct Runner {
     desk: Arc<Desk>,
@@ -87,7 +89,10 @@ impl Runner {
         while let Some((order, done)) = self.desk.orders.take(&self.desk.mailbox, &self.desk.interrupter) {
             match order {
                 Order::Start => self.step(supervision::Event::Start),
-                Order::Stop => self.step(supervision::Event::Stop),
+                Order::Stop => {
+                    self.step(supervision::Event::Stop);
+                    self.desk.inbox.release();
+                }
                 Order::Restart => self.step(supervision::Event::Restart),
                 Order::Loaded(asked_with, outcome) => self.loaded(&asked_with, *outcome),
                 Order::Change(wanted) => self.change(wanted),
@@ -224,14 +229,31 @@ impl Runner {
 
     fn work(&mut self) {
         let Some(live) = &mut self.live else { return };
-        self.desk.mailbox.take(&mut self.batch, live.room_for_deliveries());
+        let room = live.room_for_deliveries();
+        if room > 0 {
+            self.desk.inbox.fetch(&mut self.batch, room, self.desk.now());
+        }
         let until = live.next_due(&self.component);
         let ended = shift::work(&self.desk, live.instance(), &mut self.batch, &mut self.log_rate, until);
-        self.desk.mailbox.put_back(self.batch.drain(..));
+        self.desk.inbox.put_back(self.batch.drain(..));
         self.desk.stats.memory.set(self.live.as_ref().map_or(0, Live::memory));
-        if let Err(fault) = ended {
-            self.desk.stats.failed.add(1);
-            self.fail(fault);
+        match ended {
+            Ended::Well => {}
+            Ended::Renew => self.make_anew(),
+            Ended::Fault(fault) => {
+                self.desk.stats.failed.add(1);
+                self.fail(fault);
+            }
+        }
+    }
+
+    /// The instance has seen what never was, or failed in the middle of something; the component is as well as it was.
+    fn make_anew(&mut self) {
+        self.discard();
+        let Some(loaded) = &self.loaded else { return };
+        match Live::make(&self.desk, &self.component, loaded, None, StartReason::AfterFault) {
+            Ok(live) => self.live = Some(live),
+            Err(fault) => self.fail(fault),
         }
     }
 
@@ -256,7 +278,8 @@ impl Runner {
     fn sleep(&self) {
         let ticks = self.live.as_ref().and_then(|live| live.next_tick(&self.desk));
         let due = self.live.as_ref().and_then(|live| live.next_due(&self.component));
-        let next = [self.desk.wake_at(), ticks, due].into_iter().flatten().min();
+        let deliveries = self.desk.inbox.wake_at();
+        let next = [self.desk.wake_at(), ticks, due, deliveries].into_iter().flatten().min();
         let time = next.map(|next| next.saturating_sub(self.desk.now()));
         if time != Some(Duration::ZERO) {
             let deliveries = self.live.as_ref().is_some_and(|live| live.room_for_deliveries() > 0);
@@ -285,6 +308,8 @@ impl Runner {
             }
             ComponentState::Running => tracing::info!(component = name, "Running"),
             ComponentState::Stopped => tracing::info!(component = name, "Stopped"),
+            // Not of the supervisor's saying.
+            ComponentState::Blocked { .. } => {}
             ComponentState::Starting => tracing::debug!(component = name, "Starting"),
         }
     }

@@ -11,6 +11,7 @@ use edgewit_store::DigestFileError;
 
 use crate::control::BindError;
 use crate::files::FileError;
+use crate::store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -22,6 +23,8 @@ pub enum StartError {
     File(#[from] FileError),
     #[error("the digests of compiled components cannot be kept; check space and permissions of the data directory")]
     Digests(#[from] DigestFileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error("a thread could not be started; raise the limit of processes for the gateway's user")]
@@ -45,6 +48,7 @@ impl StartError {
             StartError::File(FileError::InUse { .. }) | StartError::Control(BindError::InUse { .. }) => 75,
             StartError::File(_)
             | StartError::Digests(_)
+            | StartError::Store(_)
             | StartError::Engine(_)
             | StartError::Thread(_)
             | StartError::Control(_)

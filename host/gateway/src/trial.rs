@@ -224,7 +224,7 @@ fn configured(path: &Path, name: &str) -> Result<Found, TrialError> {
 /// The defaults of everything come out of the smallest configuration there can be.
 fn bare(path: &Path) -> Result<Found, TrialError> {
     let text = "schema = 1\n[gateway]\nthing = \"trial\"\ndata = \".\"\n[component.trial]\nartifact = \"trial.wasm\"\n";
-    let config = Config::parse_served(text)
+    let config = Config::parse(text)
         .map_err(|mistakes| TrialError::Configuration { file: "the default configuration".to_owned(), mistakes })?;
     let file = ConfigFile::open(path)?;
     let component = config.components.into_values().next().map(Arc::unwrap_or_clone);

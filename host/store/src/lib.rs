@@ -27,5 +27,5 @@ pub use engine::sqlite::Sqlite;
 pub use engine::{CommitError, Engine, EngineError};
 pub use header::Kind;
 pub use reserve::{Reserve, ReserveError};
-pub use store::{Opened, Store, StoredRow, rows};
+pub use store::{Opened, Store, StoredRow, retained, rows};
 pub use writer::{Outcome, Readers, Turn, Unknown};

@@ -17,6 +17,7 @@ use edgewit_domain::queue::QueueNumber;
 use crate::engine::Engine;
 use crate::format::bytes::Reader;
 use crate::format::{envelope, key, record};
+use crate::reserve::Reserve;
 use crate::writer::rows::{MALFORMED, broken};
 use crate::writer::{Outcome, Pending, Readers, Request, Submission, Turn, Unknown, Writer};
 
@@ -69,17 +70,23 @@ impl Opened {
         Ok(Opened { engine, opening, uptime })
     }
 
+    /// What is in it.
+    pub fn contents(&self) -> &Opening {
+        &self.opening
+    }
+
     /// Starts the writer. `quota` is what the rows may take together; the rows of a queue that lost its reader are kept
     /// for `keep`.
     pub fn start<R: Readers + 'static>(
         self,
         readers: R,
         (quota, keep): (u64, Duration),
+        reserve: Option<Reserve>,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<Store> {
         let pending = Arc::new(Pending::default());
         let ledger = Ledger::new(self.opening, quota);
-        let thread = Writer::spawn(self.engine.clone(), ledger, readers, keep, pending.clone(), spawn)?;
+        let thread = Writer::spawn(self.engine.clone(), ledger, readers, (keep, reserve), pending.clone(), spawn)?;
         Ok(Store { engine: self.engine, pending, thread: Mutex::new(Some(thread)) })
     }
 }
@@ -187,13 +194,19 @@ impl Store {
         Ok(timers)
     }
 
-    /// Every retained message.
-    pub fn retained(&self, mut visit: impl FnMut(Envelope)) -> Result<(), Broken> {
-        each(&*self.engine, &[key::RETAINED], |_, row| {
-            visit(envelope::read(&mut Reader(row))?);
-            Some(())
-        })
+    /// Bytes of all keys and values in a bucket.
+    pub fn bytes(&self, bucket: &BucketId) -> Result<u64, Broken> {
+        let row = self.engine.get(&key::bucket(bucket)).map_err(|error| broken(&error))?;
+        Ok(row.and_then(|row| record::read_number(&row)).unwrap_or(0))
     }
+}
+
+/// Every retained message.
+pub fn retained(engine: &dyn Engine, mut visit: impl FnMut(Envelope)) -> Result<(), Broken> {
+    each(engine, &[key::RETAINED], |_, row| {
+        visit(envelope::read(&mut Reader(row))?);
+        Some(())
+    })
 }
 
 /// Rows of a queue from a sequence number on, at most `count`.

@@ -11,13 +11,13 @@ mod batching;
 mod pending;
 pub(crate) mod rows;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Broken, Ledger, Records, Refusal, Sequences, Swept, Unit, Windows};
+use edgewit_domain::ledger::{Broken, Ledger, Records, Refusal, Sequences, Swept, Unit, Usage, Windows};
 use edgewit_domain::limits::{SWEEP_EVERY, SWEEP_ROWS, UPTIME_EVERY};
 use edgewit_domain::message::WallTime;
 use edgewit_domain::queue::QueueNumber;
@@ -25,6 +25,7 @@ use edgewit_domain::queue::QueueNumber;
 use crate::batch::Batch;
 use crate::engine::{CommitError, Engine};
 use crate::format::{key, record};
+use crate::reserve::Reserve;
 use crate::writer::rows::Rows;
 
 pub(crate) use pending::{Pending, Request, Submission};
@@ -34,11 +35,17 @@ pub trait Readers: Send {
     /// As [`Windows::retract`].
     fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool;
 
-    /// What was retracted from this queue since the last commit is there after all: its window is to be read anew.
-    fn restore(&mut self, queue: QueueNumber);
+    /// What was retracted from this queue since the last commit is gone for good.
+    fn settle(&mut self, queue: QueueNumber);
+
+    /// What was retracted from this queue since the last commit, from this sequence number on, is there after all.
+    fn restore(&mut self, queue: QueueNumber, from: u64);
 
     /// A unit is on disk, and so are its rows; a row whose sequence number is zero was dropped again already.
     fn committed(&mut self, unit: Unit, sequences: Sequences);
+
+    /// What waits in a queue that the last batch touched.
+    fn counted(&mut self, queue: QueueNumber, usage: Usage);
 
     /// Rows went without being handled: the bytes of each.
     fn freed(&mut self, rows: &[(QueueNumber, u64)]);
@@ -83,6 +90,7 @@ pub(crate) struct Writer<R> {
     batch: Batch,
     /// How long the rows of a queue without a reader are kept.
     keep: Duration,
+    reserve: Option<Reserve>,
     uptime_at: Duration,
     sweep_at: Duration,
     /// The outcome of a commit is not known: nothing is answered any more.
@@ -110,13 +118,13 @@ impl<R: Readers + 'static> Writer<R> {
         engine: Arc<dyn Engine>,
         ledger: Ledger,
         readers: R,
-        keep: Duration,
+        (keep, reserve): (Duration, Option<Reserve>),
         pending: Arc<Pending>,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<JoinHandle<()>> {
         let (uptime_at, sweep_at) = (Duration::ZERO, Duration::ZERO);
         let mut writer =
-            Writer { engine, ledger, readers, batch: Batch::new(), keep, uptime_at, sweep_at, stopped: false };
+            Writer { engine, ledger, readers, batch: Batch::new(), keep, reserve, uptime_at, sweep_at, stopped: false };
         spawn(Box::new(move || writer.run(&pending)))
     }
 
@@ -150,6 +158,7 @@ impl<R: Readers + 'static> Writer<R> {
         let (now, wall) = self.readers.now();
         if now >= self.sweep_at {
             self.sweep_at = now + SWEEP_EVERY;
+            self.hold_reserve();
             self.sweep(now);
         }
         if now >= self.uptime_at {
@@ -207,16 +216,40 @@ impl<R: Readers + 'static> Writer<R> {
         self.ledger.finish(records);
         let done = done.and_then(|done| self.write().map(|()| done));
         match &done {
-            Ok(_) => self.ledger.keep(),
+            Ok(_) => self.keep(&gone),
             Err(_) => self.undo(&gone),
         }
         done
     }
 
+    fn keep(&mut self, gone: &HashSet<(QueueNumber, u64)>) {
+        let settled: BTreeSet<QueueNumber> = gone.iter().map(|(queue, _)| *queue).collect();
+        settled.into_iter().for_each(|queue| self.readers.settle(queue));
+        for (queue, usage) in self.ledger.touched() {
+            self.readers.counted(queue, usage);
+        }
+        self.ledger.keep();
+    }
+
     fn undo(&mut self, gone: &HashSet<(QueueNumber, u64)>) {
         self.ledger.undo();
-        let queues: BTreeSet<QueueNumber> = gone.iter().map(|(queue, _)| *queue).collect();
-        queues.into_iter().for_each(|queue| self.readers.restore(queue));
+        let mut first: BTreeMap<QueueNumber, u64> = BTreeMap::new();
+        for (queue, sequence) in gone {
+            let first = first.entry(*queue).or_insert(*sequence);
+            *first = (*first).min(*sequence);
+        }
+        first.into_iter().for_each(|(queue, from)| self.readers.restore(queue, from));
+    }
+
+    /// Takes the space back that was given to the engine, when there is room.
+    fn hold_reserve(&mut self) {
+        // Told at its end, and tried again.
+        let _ = self.reserve.as_mut().map(Reserve::hold);
+    }
+
+    /// Gives the space that is held back to the engine. False where there is none.
+    fn release_reserve(&mut self) -> bool {
+        self.reserve.as_mut().is_some_and(|reserve| reserve.is_held() && reserve.release().is_ok())
     }
 
     /// Writes the batch, if there is anything in it.
@@ -229,7 +262,10 @@ impl<R: Readers + 'static> Writer<R> {
         }
         match self.engine.commit(&self.batch) {
             Ok(()) => Ok(()),
-            Err(CommitError::Refused(_)) => Err(Refusal::NoSpace),
+            Err(CommitError::Refused(_)) => {
+                self.release_reserve();
+                Err(Refusal::NoSpace)
+            }
             Err(CommitError::Damaged { key, source }) => {
                 let reason = format!("damaged around the key {}: {source}", key.escape_ascii());
                 Err(Refusal::Broken(Broken { queue: key::queue_of(&key), reason }))

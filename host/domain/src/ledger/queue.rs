@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::records::{Broken, QueueRecord, Records, RowHead, Windows};
-use crate::message::Envelope;
+use crate::message::{Envelope, Message};
 use crate::queue::{FullRule, QueueLimits, QueueNumber};
 
 /// Rows that are remembered to be dropped next.
@@ -84,7 +84,7 @@ impl Queue {
             self.record.beside = true;
         }
         let sequence = self.record.next;
-        let bytes = row_bytes(envelope);
+        let bytes = row_bytes(&envelope.message);
         self.record.next += 1;
         self.record.messages += 1;
         self.record.bytes += bytes;
@@ -257,6 +257,6 @@ impl Queue {
 }
 
 /// What a message counts in a durable queue: itself, and what its row needs beside it.
-pub fn row_bytes(envelope: &Envelope) -> u64 {
-    envelope.message.size() as u64 + crate::limits::ROW_BYTES
+pub fn row_bytes(message: &Message) -> u64 {
+    message.size() as u64 + crate::limits::ROW_BYTES
 }

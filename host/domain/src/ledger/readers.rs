@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::queue::Queue;
 use super::{Broken, Ledger, QueueRecord, Records, Refusal, Usage, Windows};
 use crate::limits::QUEUES;
+use crate::message::Envelope;
 use crate::queue::{QueueId, QueueLimits, QueueNumber};
 
 /// A queue as it stands.
@@ -95,6 +96,22 @@ impl Ledger {
         self.queues
             .get(&number)
             .map_or(Usage::default(), |queue| Usage { messages: queue.record.messages, bytes: queue.record.bytes })
+    }
+
+    /// No row of a queue has a lower sequence number.
+    pub fn head_of(&self, number: QueueNumber) -> u64 {
+        self.queues.get(&number).map_or(1, |queue| queue.record.head)
+    }
+
+    /// Puts a message into a queue that others have already. Part of a batch.
+    pub fn copy(
+        &mut self,
+        number: QueueNumber,
+        envelope: &Envelope,
+        records: &mut dyn Records,
+        windows: &mut dyn Windows,
+    ) -> Result<(), Refusal> {
+        self.append(number, envelope, None, records, windows).map(drop)
     }
 
     /// A row of it cannot be read: it takes and gives nothing more, until an operator drops it.

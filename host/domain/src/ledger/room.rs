@@ -46,9 +46,14 @@ impl Room {
         if !self.has(bytes) {
             return Err(NoRoom::Full { queue: queue(), messages: self.used.messages, bytes: self.used.bytes });
         }
+        self.add(bytes);
+        Ok(())
+    }
+
+    /// A row that is there, whether there was room for it or not.
+    pub fn add(&mut self, bytes: u64) {
         self.used.messages += 1;
         self.used.bytes = self.used.bytes.saturating_add(bytes);
-        Ok(())
     }
 
     pub fn release(&mut self, bytes: u64) {

@@ -27,7 +27,7 @@ impl Planned {
     pub fn queues(&self) -> impl Iterator<Item = QueueNumber> + '_ {
         self.readers.iter().filter_map(|reader| match reader {
             ReaderId::Durable(queue) => Some(*queue),
-            ReaderId::Live(_) => None,
+            ReaderId::Live { .. } => None,
         })
     }
 
@@ -132,7 +132,6 @@ pub struct SavedTimer {
     pub due: Duration,
     pub payload: Vec<u8>,
     pub attempt: u32,
-    pub hops: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

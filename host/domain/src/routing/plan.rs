@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::{Circle, ReaderId, RoutingTable};
 use crate::limits::HOPS;
 use crate::message::{Envelope, Origin, Qos};
+use crate::topic::Topic;
 
 /// Each reader once, in an order that depends on the table alone.
 pub type Readers = SmallVec<[ReaderId; 8]>;
@@ -41,16 +42,22 @@ impl RoutingTable {
             return Plan::Circle(Circle::of(envelope));
         }
         let publisher = match &envelope.origin {
-            Origin::Component(name) => self.number_of(name),
+            Origin::Component(name) => Some(&**name),
             _ => None,
         };
-        let qos0 = envelope.message.qos == Qos::AtMostOnce;
+        Plan::Readers(self.readers(&envelope.message.topic, envelope.message.qos, publisher))
+    }
+
+    /// Who would get a message; `publisher` is the component that says it, if one does.
+    pub fn readers(&self, topic: &Topic, qos: Qos, publisher: Option<&str>) -> Readers {
+        let publisher = publisher.and_then(|name| self.number_of(name));
+        let qos0 = qos == Qos::AtMostOnce;
         let hears = |member: &Member| {
             (member.own || publisher.is_none() || member.owner != publisher) && (member.qos0 || !qos0)
         };
         let mut lists = 0;
         let mut members: SmallVec<[Member; 8]> = SmallVec::new();
-        self.trie.visit(&envelope.message.topic, |list| {
+        self.trie.visit(topic, |list| {
             lists += 1;
             members.extend(list.iter().copied().filter(hears));
         });
@@ -58,6 +65,6 @@ impl RoutingTable {
             members.sort();
         }
         members.dedup_by_key(|member| member.group());
-        Plan::Readers(members.into_iter().map(|member| member.reader).collect())
+        members.into_iter().map(|member| member.reader).collect()
     }
 }

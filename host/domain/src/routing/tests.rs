@@ -25,12 +25,18 @@ fn envelope(topic: &str, origin: Origin) -> Envelope {
 
 fn route(reader: u32, filter: &str, owner: &str, own: bool) -> Route {
     let owner = (!owner.is_empty()).then(|| owner.into());
-    Route { reader: ReaderId::Live(reader), filter: Filter::parse(filter).unwrap(), owner, own, qos0: true }
+    Route {
+        reader: ReaderId::Live { place: reader, turn: 0 },
+        filter: Filter::parse(filter).unwrap(),
+        owner,
+        own,
+        qos0: true,
+    }
 }
 
 fn number(reader: ReaderId) -> u32 {
     match reader {
-        ReaderId::Durable(QueueNumber(number)) | ReaderId::Live(number) => number,
+        ReaderId::Durable(QueueNumber(number)) | ReaderId::Live { place: number, .. } => number,
     }
 }
 
@@ -193,7 +199,7 @@ enum Change {
 
 fn any_change() -> impl Strategy<Value = Change> {
     let reader = (0..12_u32).prop_map(|number| match number {
-        0..6 => ReaderId::Live(number),
+        0..6 => ReaderId::Live { place: number, turn: 0 },
         _ => ReaderId::Durable(QueueNumber(number)),
     });
     let route = (reader.clone(), any_filter(), any_name(), any::<bool>(), any::<bool>())

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::handling::Tick;
+use crate::ledger::SavedTimer;
 use crate::limits::{TIMER_AFTER, TIMER_ATTEMPTS, TIMER_SOONEST};
 
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,17 @@ impl OneShots {
     pub fn set(&mut self, now: Duration, name: String, after: Duration, payload: Vec<u8>) {
         let due = now.saturating_add(after.clamp(TIMER_SOONEST, TIMER_AFTER));
         self.pending.insert(name, OneShot { due, payload, attempt: 1 });
+    }
+
+    pub fn saved(&self, name: &str) -> Option<SavedTimer> {
+        let OneShot { due, payload, attempt } = self.pending.get(name)?;
+        Some(SavedTimer { due: *due, payload: payload.clone(), attempt: *attempt })
+    }
+
+    pub fn restore(&mut self, kept: impl Iterator<Item = (String, SavedTimer)>) {
+        let pending =
+            kept.map(|(name, SavedTimer { due, payload, attempt })| (name, OneShot { due, payload, attempt }));
+        self.pending = pending.collect();
     }
 
     pub fn cancel(&mut self, name: &str) {

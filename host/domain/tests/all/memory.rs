@@ -79,7 +79,7 @@ impl Memory {
                 (Key::Retained(_), Value::Row(envelope, _)) => {
                     let Usage { messages, bytes } = &mut opening.retained;
                     *messages += 1;
-                    *bytes += row_bytes(envelope);
+                    *bytes += row_bytes(&envelope.message);
                 }
                 _ => {}
             }
@@ -123,7 +123,8 @@ impl Records for Memory {
         for (sequence, envelope) in self.queue_from(queue, from) {
             self.looks.set(self.looks.get() + 1);
             let topic = envelope.message.topic.as_str().into();
-            if visit(RowHead { sequence, bytes: row_bytes(envelope), since: envelope.since, topic }).is_break() {
+            if visit(RowHead { sequence, bytes: row_bytes(&envelope.message), since: envelope.since, topic }).is_break()
+            {
                 break;
             }
         }
@@ -143,7 +144,7 @@ impl Records for Memory {
 
     fn retained(&self, topic: &str) -> Result<Option<u64>, Broken> {
         Ok(match self.rows.get(&Key::Retained(topic.to_owned())) {
-            Some(Value::Row(envelope, _)) => Some(row_bytes(envelope)),
+            Some(Value::Row(envelope, _)) => Some(row_bytes(&envelope.message)),
             _ => None,
         })
     }

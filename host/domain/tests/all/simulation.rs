@@ -184,7 +184,7 @@ impl World {
         let Plan::Readers(readers) = self.table.plan(&message) else { panic!("there is no circle") };
         let planned = Planned { envelope: Arc::new(message), readers };
         let queue = planned.queues().next().unwrap();
-        if self.store.reserve(queue, row_bytes(&planned.envelope)).is_ok() {
+        if self.store.reserve(queue, row_bytes(&planned.envelope.message)).is_ok() {
             *waiting = Some(planned.envelope.clone());
             let unit = Unit { publishes: vec![planned], ..Unit::default() };
             self.store.submit(From::Publisher(place), vec![unit]);
@@ -203,7 +203,7 @@ impl World {
                         *next += 1;
                         self.acknowledged.insert(said(&message));
                     } else {
-                        self.store.release(number(0), row_bytes(&message));
+                        self.store.release(number(0), row_bytes(&message.message));
                     }
                 }
                 From::Component(place) => {

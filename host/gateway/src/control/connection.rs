@@ -166,7 +166,7 @@ async fn hung_up(from: &mut BufReader<OwnedReadHalf>) {
     while let Ok(1..) = from.read(&mut read_away).await {}
 }
 
-fn view(envelope: &Envelope, dropped: u64) -> MessageView {
+pub(crate) fn view(envelope: &Envelope, dropped: u64) -> MessageView {
     MessageView {
         topic: envelope.message.topic.to_string(),
         payload: envelope.message.payload.clone(),

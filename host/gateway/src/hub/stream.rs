@@ -22,12 +22,15 @@ pub struct Stream {
 }
 
 impl Hub {
-    /// A message that matches several filters comes once.
+    /// A message that matches several filters comes once. First come the retained messages that match; blocks until they
+    /// are read.
     pub fn subscribe(self: &Arc<Self>, filters: Vec<Filter>, bounds: Bounds) -> Stream {
         let mailbox = Arc::new(Mailbox::default());
         let slot = mailbox.open(bounds);
-        let interest = Interest { filters, owner: None, own: false };
+        let retained = filters.iter().map(|filter| (filter.clone(), slot)).collect();
+        let interest = Interest { filters, owner: None, own: false, qos0: true };
         let reader = self.attach(interest, Sink { mailbox: mailbox.clone(), slot });
+        self.replay_retained(retained, &mailbox);
         Stream { hub: self.clone(), mailbox, reader }
     }
 }

@@ -1,5 +1,7 @@
 //! The hub without components: what is refused, who gets what, and in which order.
 
+use edgewit_domain::topic::Filter;
+
 use super::*;
 use crate::testing::{bounds, message};
 
@@ -96,7 +98,7 @@ fn a_closed_hub_refuses_publishers_and_lets_components_finish() {
     let stream = hub.subscribe(vec![filter("#")], bounds(10));
     hub.close();
     assert_eq!(hub.publish(message("t", ""), Origin::Operator, None), Err(PublishError::Closed));
-    hub.commit(&Arc::from("a"), None, vec![message("t", "last")]);
+    hub.commit(&Arc::from("a"), None, vec![message("t", "last")], false);
     assert_eq!(payloads(&stream.take(10)), ["last"]);
 }
 
@@ -109,12 +111,12 @@ fn m3_a_message_past_the_limit_of_hops_ends_and_is_counted() {
     let (a, b): (Arc<str>, Arc<str>) = (Arc::from("a"), Arc::from("b"));
     for hop in 1..=HOPS {
         let component = if hop % 2 == 0 { &a } else { &b };
-        hub.commit(component, cause.as_deref(), vec![message("t", "")]);
+        hub.commit(component, cause.as_deref(), vec![message("t", "")], false);
         let got = stream.take(10).pop().unwrap();
         assert_eq!(got.hops, hop);
         cause = Some(got);
     }
-    hub.commit(&b, cause.as_deref(), vec![message("t", "")]);
+    hub.commit(&b, cause.as_deref(), vec![message("t", "")], false);
     assert!(stream.take(10).is_empty());
     assert_eq!(hub.counts().circles, 1);
 }
@@ -130,7 +132,7 @@ fn the_routes_can_be_changed_between_the_pieces_of_a_flood() {
         free.extend(hub.routes.try_write().is_ok().then_some(number));
         message("t", "")
     });
-    hub.send(messages, &Origin::Operator, (0, None));
+    hub.send(messages, &mut MessageId { epoch: 0, number: 0 }, &Origin::Operator, (0, None), false);
     assert_eq!(free, [0, AT_ONCE, 2 * AT_ONCE]);
     assert_eq!(stream.take(usize::MAX).len(), 3 * AT_ONCE);
 }

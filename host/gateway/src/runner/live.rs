@@ -1,5 +1,6 @@
 //! A running instance and what is planned for it: its next health check, and its renewal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use edgewit_domain::config::Component;
@@ -34,7 +35,7 @@ impl Live {
     /// Makes an instance and starts it: restore, init and its effects, health. What of it fails leaves nothing
     /// but the effects of an init that returned well.
     pub fn make(
-        desk: &Desk,
+        desk: &Arc<Desk>,
         component: &Component,
         loaded: &Loaded,
         state: Option<&[u8]>,
@@ -47,12 +48,15 @@ impl Live {
                 if let Some(state) = state {
                     instance.restore(state)?;
                 }
-                desk.commit(None, instance.start(reason)?);
+                desk.commit_start(instance.start(reason)?)?;
                 instance.health()
             });
             desk.stats.add_cpu(cpu);
             started.map(|()| instance)
         })?;
+        if reason != StartReason::Recycle {
+            desk.inbox.replay_retained();
+        }
         let exports = instance.exports();
         desk.stats.memory.set(instance.memory());
         let health_at = exports.health.then(|| now + component.health_every);
@@ -118,7 +122,7 @@ impl Live {
     /// Another instance with the state of this one, which is to be discarded then.
     pub fn successor(
         &mut self,
-        desk: &Desk,
+        desk: &Arc<Desk>,
         component: &Component,
         loaded: &Loaded,
         reason: StartReason,

@@ -1,26 +1,41 @@
 //! A shift: the ticks and deliveries that are handled between two looks at orders and clocks.
 //!
-//! Each is a unit of its own: its effects become real when it has returned well, before the next one begins,
-//! and the first that fails ends the shift with everything after it untouched. A live delivery is consumed when
-//! it is handed over; a failed tick is tried again.
+//! Each is a unit of its own. What has nothing to be kept becomes real when its handler has returned well, before the
+//! next one begins; the rest waits to be committed together, and everything behind it waits with it, so that nothing
+//! overtakes. The first that fails ends the shift, with what was handled before it committed and everything after it
+//! untouched. A live delivery is consumed when it is handed over; a durable one when its unit is on disk; a failed
+//! tick is tried again.
 //!
-//! This is the hot path. Per delivery it reads one clock, takes no lock but the hub's, and counts without locked
+//! This is the hot path. Per live delivery it reads one clock, takes no lock but the hub's, and counts without locked
 //! instructions.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use edgewit_domain::delivery::{Ending, Next};
 use edgewit_domain::fault::Fault;
-use edgewit_domain::handling::{Delivery, Effects, Outcome};
+use edgewit_domain::handling::{Delivery, Effects, Outcome, Tick};
+use edgewit_domain::ledger::{Consumed, TimerRow, Unit};
 use edgewit_domain::limits::BATCH;
 use edgewit_domain::message::Envelope;
 use edgewit_domain::rate::TokenBucket;
 use edgewit_sandbox::Instance;
 
 use super::guard::guarded;
+use super::pending::{Handled, Pending, Undone};
 use crate::desk::Desk;
+use crate::hub::Reservation;
 use crate::mailbox::Taken;
 use crate::sync::lock;
+
+/// How a shift ended.
+pub(super) enum Ended {
+    Well,
+    /// The instance has to go, and there is nothing wrong with the component: it failed at a delivery that is tried
+    /// again for itself, or what it did was undone.
+    Renew,
+    Fault(Fault),
+}
 
 /// Handles what is due and what is in `batch`. What is left in there was not handed over.
 pub(super) fn work(
@@ -29,23 +44,22 @@ pub(super) fn work(
     batch: &mut VecDeque<Taken>,
     log_rate: &mut TokenBucket,
     until: Option<Duration>,
-) -> Result<(), Fault> {
+) -> Ended {
     let now = desk.now();
     let ticks = instance.exports().tick && lock(&desk.timers).next_due().is_some_and(|due| due <= now);
     if batch.is_empty() && !ticks {
-        return Ok(());
+        return Ended::Well;
     }
-    guarded(|| {
+    let worked = guarded(|| {
         let (ended, cpu) = instance.batch(|instance| {
-            let mut shift = Shift { desk, instance, log_rate, until, at: now };
-            if ticks {
-                shift.ticks()?;
-            }
-            shift.deliveries(batch)
+            let mut shift = Shift { desk, instance, log_rate, until, at: now, pending: Pending::default() };
+            let ended = shift.all(ticks, batch);
+            shift.end(ended)
         });
         desk.stats.add_cpu(cpu);
-        ended
-    })
+        Ok(ended)
+    });
+    worked.unwrap_or_else(Ended::Fault)
 }
 
 struct Shift<'a> {
@@ -56,10 +70,55 @@ struct Shift<'a> {
     until: Option<Duration>,
     /// The last look at the clock.
     at: Duration,
+    pending: Pending,
+}
+
+/// Why a shift ended before its time.
+enum Stop {
+    Fault(Fault),
+    /// A durable delivery failed; what follows from it waits to be committed.
+    Delivery(Fault),
+    Undone(Undone),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop::Fault(fault)
+    }
+}
+
+impl From<Undone> for Stop {
+    fn from(undone: Undone) -> Self {
+        Stop::Undone(undone)
+    }
 }
 
 impl Shift<'_> {
-    fn ticks(&mut self) -> Result<(), Fault> {
+    fn all(&mut self, ticks: bool, batch: &mut VecDeque<Taken>) -> Result<(), Stop> {
+        if ticks {
+            self.ticks()?;
+        }
+        self.deliveries(batch)
+    }
+
+    /// Whatever ended it, what was handled well before is committed.
+    fn end(&mut self, ended: Result<(), Stop>) -> Ended {
+        let flushed = self.pending.flush(self.desk);
+        match (ended, flushed) {
+            (Err(Stop::Fault(fault)), _) => Ended::Fault(fault),
+            (Err(Stop::Delivery(fault)), _) => {
+                self.desk.note_fault(fault);
+                Ended::Renew
+            }
+            (Err(Stop::Undone(Undone(refusal))), _) | (Ok(()), Err(Undone(refusal))) => {
+                tracing::debug!(component = &*self.desk.name, %refusal, "Undone, and done again");
+                Ended::Renew
+            }
+            (Ok(()), Ok(())) => Ended::Well,
+        }
+    }
+
+    fn ticks(&mut self) -> Result<(), Stop> {
         for _ in 0..BATCH {
             if self.desk.mailbox.is_called() {
                 break;
@@ -70,37 +129,37 @@ impl Shift<'_> {
             match outcome {
                 Ok(Outcome::Done(effects)) => {
                     lock(&self.desk.timers).done(now, &tick);
-                    self.done(None, effects);
+                    self.done(None, effects, Handled::Tick(tick))?;
                 }
                 Ok(Outcome::Rejected { reason }) => {
+                    self.desk.forget_reserved();
                     lock(&self.desk.timers).rejected(now, &tick);
+                    self.forget_tick(tick.clone())?;
                     self.rejected("timer", &tick.name, &reason);
                 }
                 Err(fault) => {
+                    self.desk.forget_reserved();
                     lock(&self.desk.timers).failed(now, &tick);
-                    return Err(fault);
+                    return Err(Stop::Fault(fault));
                 }
             }
         }
         Ok(())
     }
 
-    fn deliveries(&mut self, batch: &mut VecDeque<Taken>) -> Result<(), Fault> {
+    fn deliveries(&mut self, batch: &mut VecDeque<Taken>) -> Result<(), Stop> {
         let next_tick = if self.instance.exports().tick { lock(&self.desk.timers).next_due() } else { None };
         self.until = [self.until, next_tick].into_iter().flatten().min();
         while let Some(taken) = batch.pop_front() {
-            if taken.envelope.is_expired(self.at) {
+            let expired = taken.envelope.is_expired(self.at);
+            if expired {
                 self.desk.stats.expired.add(1);
-                continue;
             }
-            let delivery = Delivery { envelope: taken.envelope, attempt: 1, sequence: None };
-            let outcome = self.instance.on_message(&delivery)?;
-            self.count();
-            match outcome {
-                Outcome::Done(effects) => self.done(Some(&delivery.envelope), effects),
-                Outcome::Rejected { reason } => {
-                    self.rejected("message", delivery.envelope.message.topic.as_str(), &reason);
-                }
+            match taken.row {
+                None if expired => {}
+                None => self.live(taken)?,
+                Some(row) if expired => self.consume(row)?,
+                Some(row) => self.durable(row)?,
             }
             if self.is_over() {
                 break;
@@ -109,11 +168,125 @@ impl Shift<'_> {
         Ok(())
     }
 
-    fn done(&mut self, cause: Option<&Envelope>, effects: Effects) {
-        self.desk.stats.handled.add(1);
-        if !effects.is_empty() {
-            self.desk.commit(cause, effects);
+    fn live(&mut self, taken: Taken) -> Result<(), Stop> {
+        let delivery = Delivery { envelope: taken.envelope, attempt: 1, sequence: None };
+        let outcome = guarded(|| self.instance.on_message(&delivery));
+        self.count();
+        let outcome = outcome.inspect_err(|_| {
+            self.desk.forget_reserved();
+        })?;
+        match outcome {
+            Outcome::Done(effects) => self.done(Some(&delivery.envelope), effects, Handled::Live)?,
+            Outcome::Rejected { reason } => {
+                self.desk.forget_reserved();
+                self.rejected("message", delivery.envelope.message.topic.as_str(), &reason);
+            }
         }
+        Ok(())
+    }
+
+    fn durable(&mut self, taken: Consumed) -> Result<(), Stop> {
+        let next = lock(&self.desk.inbox.deliveries).begin(taken.clone());
+        let (row, attempt, first, alone) = match next {
+            Next::Bury(death) => {
+                self.pending.bury(self.desk, death, taken);
+                return Ok(());
+            }
+            Next::Handle { row, attempt, first, alone } => (row, attempt, first, alone),
+        };
+        if alone {
+            self.pending.flush(self.desk)?;
+        }
+        if let Some(first) = first {
+            let unit = Unit { attempt: Some(first), ..Unit::default() };
+            self.pending.push(self.desk, unit, Handled::Note, Reservation::default())?;
+            self.pending.flush(self.desk)?;
+            self.at = self.desk.now();
+        }
+        let delivery = Delivery { envelope: row.envelope.clone(), attempt, sequence: Some(row.sequence) };
+        let outcome = guarded(|| self.instance.on_message(&delivery));
+        let now = self.count();
+        let ending = match outcome {
+            Ok(Outcome::Done(effects)) => {
+                self.done(Some(&delivery.envelope), effects, Handled::Row(taken))?;
+                if alone {
+                    self.pending.flush(self.desk)?;
+                    self.at = self.desk.now();
+                }
+                return Ok(());
+            }
+            Ok(Outcome::Rejected { reason }) => {
+                self.desk.forget_reserved();
+                self.desk.stats.rejected.add(1);
+                let verdict = lock(&self.desk.inbox.deliveries).failed(now, row, Ending::Rejected { reason });
+                self.pending.follow(self.desk, verdict, taken);
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        let full = self.desk.forget_reserved();
+        let how = match (&ending, full) {
+            (Fault::Interrupted, _) => Ending::Interrupted,
+            (_, Some(queue)) => Ending::NoRoom(queue),
+            (fault, None) => Ending::Failed { reason: fault.to_string(), backtrace: String::new() },
+        };
+        let interrupted = how == Ending::Interrupted;
+        let verdict = lock(&self.desk.inbox.deliveries).failed(now, row, how);
+        self.pending.follow(self.desk, verdict, taken);
+        Err(if interrupted { Stop::Fault(ending) } else { Stop::Delivery(ending) })
+    }
+
+    /// A row that nobody wants any more.
+    fn consume(&mut self, row: Consumed) -> Result<(), Stop> {
+        let unit = Unit { consumed: Some(row.clone()), ..Unit::default() };
+        Ok(self.pending.push(self.desk, unit, Handled::Row(row), Reservation::default())?)
+    }
+
+    /// A one-shot timer that was given up.
+    fn forget_tick(&mut self, tick: Tick) -> Result<(), Stop> {
+        let timers: Vec<TimerRow> = self.desk.timer_rows([tick.name.as_str()]);
+        if timers.is_empty() {
+            return Ok(());
+        }
+        let unit = Unit { timers, ..Unit::default() };
+        Ok(self.pending.push(self.desk, unit, Handled::Tick(tick), Reservation::default())?)
+    }
+
+    fn done(&mut self, cause: Option<&Envelope>, effects: Effects, handled: Handled) -> Result<(), Stop> {
+        let desk = self.desk;
+        desk.stats.handled.add(1);
+        let durable = matches!(handled, Handled::Row(_));
+        if effects.is_empty() && !durable && !matches!(handled, Handled::Tick(_)) {
+            return Ok(());
+        }
+        let Effects { publishes, timers, values, reads } = effects;
+        desk.stats.published.add(publishes.len() as u64);
+        let hold = durable || !timers.is_empty() || !values.is_empty() || !reads.is_empty() || !self.pending.is_empty();
+        let publishes = desk.common.hub.commit(&desk.name, cause, publishes, hold).unwrap_or_default();
+        let reserved = desk.take_reserved();
+        let timers = self.set_timers(timers, &handled);
+        let consumed = if let Handled::Row(row) = &handled { Some(row.clone()) } else { None };
+        let unit = Unit { consumed, publishes, reads, values, timers, ..Unit::default() };
+        if unit.is_volatile() && !hold {
+            return Ok(());
+        }
+        Ok(self.pending.push(desk, unit, handled, reserved)?)
+    }
+
+    /// Changes the timers, and says what of that has to be kept.
+    fn set_timers(&mut self, changes: Vec<edgewit_domain::handling::TimerChange>, handled: &Handled) -> Vec<TimerRow> {
+        let desk = self.desk;
+        let mut names: Vec<String> = changes.iter().map(|change| change.name().to_owned()).collect();
+        if let Handled::Tick(tick) = handled {
+            names.push(tick.name.clone());
+        }
+        if names.is_empty() {
+            return Vec::new();
+        }
+        lock(&desk.timers).apply(self.at, changes);
+        names.sort_unstable();
+        names.dedup();
+        desk.timer_rows(names.iter().map(String::as_str))
     }
 
     fn rejected(&mut self, what: &str, which: &str, reason: &str) {

@@ -7,6 +7,7 @@
 mod check;
 #[cfg(test)]
 mod control;
+mod durable;
 #[cfg(test)]
 mod data;
 #[cfg(test)]

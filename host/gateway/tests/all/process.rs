@@ -102,6 +102,7 @@ fn the_process_has_the_threads_that_it_should() {
         "edgewit-epoch",
         "edgewit-io",
         "edgewit-log",
+        "edgewit-store",
         "gateway-worker",
     ];
     // Threads that load end when they have loaded.

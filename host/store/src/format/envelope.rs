@@ -35,7 +35,7 @@ pub fn write(row: &mut Vec<u8>, envelope: &Envelope) {
             | flag(message.correlation_data.is_some(), CORRELATION_DATA)
             | flag(expires.is_some(), EXPIRES),
     );
-    to.number(row_bytes(envelope));
+    to.number(row_bytes(&envelope.message));
     to.number(micros(*since));
     to.text(message.topic.as_str());
     to.word(id.epoch);

@@ -35,11 +35,10 @@ pub fn read_queue(row: &[u8]) -> Option<QueueRecord> {
 }
 
 pub fn write_timer(row: &mut Vec<u8>, timer: &SavedTimer) {
-    let SavedTimer { due, payload, attempt, hops } = timer;
+    let SavedTimer { due, payload, attempt } = timer;
     let mut to = Writer(row);
     to.number(micros(*due));
     to.number((*attempt).into());
-    to.number((*hops).into());
     to.bytes(payload);
 }
 
@@ -48,7 +47,6 @@ pub fn read_timer(row: &[u8]) -> Option<SavedTimer> {
     Some(SavedTimer {
         due: Duration::from_micros(from.number()?),
         attempt: u32::try_from(from.number()?).ok()?,
-        hops: u32::try_from(from.number()?).ok()?,
         payload: from.bytes()?.to_vec(),
     })
 }

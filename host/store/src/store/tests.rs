@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use edgewit_domain::ledger::{Bucket, Consumed, Planned, Sequences, ValueChange, ValueRead};
+use edgewit_domain::ledger::{Bucket, Consumed, Planned, Sequences, Usage, ValueChange, ValueRead};
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits};
 use edgewit_domain::routing::ReaderId;
@@ -22,12 +22,16 @@ impl Readers for Notes {
         true
     }
 
-    fn restore(&mut self, _: QueueNumber) {}
+    fn settle(&mut self, _: QueueNumber) {}
+
+    fn restore(&mut self, _: QueueNumber, _: u64) {}
 
     fn committed(&mut self, unit: Unit, sequences: Sequences) {
         let payloads = unit.publishes.iter().map(|planned| text(&planned.envelope)).collect();
         self.0.lock().unwrap().push((payloads, sequences.to_vec()));
     }
+
+    fn counted(&mut self, _: QueueNumber, _: Usage) {}
 
     fn freed(&mut self, _: &[(QueueNumber, u64)]) {}
 
@@ -46,7 +50,7 @@ fn open(dir: &Path) -> (Store, Notes) {
     let notes = Notes::default();
     let opened = Opened::new(Arc::new(Sqlite::open(dir, &Batch::new()).unwrap())).unwrap();
     let spawn = |run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().spawn(run);
-    (opened.start(notes.clone(), (1 << 20, Duration::from_secs(60)), spawn).unwrap(), notes)
+    (opened.start(notes.clone(), (1 << 20, Duration::from_secs(60)), None, spawn).unwrap(), notes)
 }
 
 fn queue(store: &Store, name: &str, full: FullRule) -> QueueNumber {

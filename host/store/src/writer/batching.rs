@@ -45,7 +45,7 @@ impl<R: Readers + 'static> Writer<R> {
                 }
             }
         };
-        self.ledger.keep();
+        self.keep(&gone);
         for (submission, made) in group.into_iter().zip(made) {
             let committed = made.sequences.len();
             for (unit, sequences) in submission.units.into_iter().zip(made.sequences) {

@@ -186,7 +186,7 @@ impl Bench {
             let expected: Vec<_> = queue.rows.iter().map(|row| (row.sequence, row.envelope.id)).collect();
             assert_eq!(rows, expected, "the rows of queue {place}");
             let record = view.record;
-            let bytes: u64 = queue.rows.iter().map(|row| row_bytes(&row.envelope)).sum();
+            let bytes: u64 = queue.rows.iter().map(|row| row_bytes(&row.envelope.message)).sum();
             assert_eq!((record.messages, record.bytes), (rows.len() as u64, bytes), "what is counted of {place}");
             assert_eq!((record.next, record.dropped, record.expired), (queue.next, queue.dropped, queue.expired));
             assert_eq!((view.limits, record.left), (queue.limits, queue.left));

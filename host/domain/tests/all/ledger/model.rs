@@ -54,7 +54,7 @@ impl Queue {
     }
 
     fn bytes(&self) -> u64 {
-        self.rows.iter().map(|row| row_bytes(&row.envelope)).sum()
+        self.rows.iter().map(|row| row_bytes(&row.envelope.message)).sum()
     }
 
     pub fn open(&mut self, limits: QueueLimits) {
@@ -183,7 +183,7 @@ impl Model {
             if message.retain {
                 self.retained.remove(message.topic.as_str());
                 if !message.payload.is_empty() {
-                    self.retained.insert(message.topic.to_string(), row_bytes(&planned.envelope));
+                    self.retained.insert(message.topic.to_string(), row_bytes(&planned.envelope.message));
                 }
             }
             for queue in planned.queues() {
@@ -205,7 +205,7 @@ impl Model {
                 let Some(place) = queue.rows.iter().take(stays).position(|row| queue.is_free(row, held)) else { break };
                 let row = queue.rows.remove(place);
                 *(if any { &mut queue.dropped } else { &mut queue.expired }) += 1;
-                freed.push((queue.number, row_bytes(&row.envelope)));
+                freed.push((queue.number, row_bytes(&row.envelope.message)));
             }
         }
         freed
@@ -216,7 +216,7 @@ impl Model {
         let mut freed = Vec::new();
         while freed.len() < count {
             let Some(place) = queue.rows.iter().position(|row| queue.is_free(row, held)) else { break };
-            freed.push((number, row_bytes(&queue.rows.remove(place).envelope)));
+            freed.push((number, row_bytes(&queue.rows.remove(place).envelope.message)));
             queue.dropped += 1;
         }
         freed
@@ -225,8 +225,8 @@ impl Model {
 
 fn grown(unit: &Unit) -> u64 {
     let copies = |planned: &Planned| planned.queues().count() as u64 + u64::from(planned.envelope.message.retain);
-    let rows: u64 = unit.publishes.iter().map(|planned| copies(planned) * row_bytes(&planned.envelope)).sum();
-    let buried: u64 = unit.burial.iter().map(|burial| row_bytes(&burial.envelope)).sum();
+    let rows: u64 = unit.publishes.iter().map(|planned| copies(planned) * row_bytes(&planned.envelope.message)).sum();
+    let buried: u64 = unit.burial.iter().map(|burial| row_bytes(&burial.envelope.message)).sum();
     let values = unit.values.iter().filter_map(|change| Some(value_bytes(&change.key, change.value.as_ref()?)));
     rows + buried + values.sum::<u64>()
 }

@@ -184,7 +184,7 @@ impl Component {
         let message = self.message(&row.envelope, text, around);
         let Plan::Readers(readers) = around.table.plan(&message) else { panic!("there is no circle") };
         let planned = Planned { envelope: Arc::new(message), readers };
-        let bytes = row_bytes(&planned.envelope);
+        let bytes = row_bytes(&planned.envelope.message);
         for queue in planned.queues() {
             match around.store.reserve(queue, bytes) {
                 Ok(()) => room.push((queue, bytes)),
@@ -242,7 +242,7 @@ impl Component {
     }
 
     fn bury(&mut self, death: Death, taken: Consumed, batch: &mut Batch, store: &mut Store) -> bool {
-        let bytes = row_bytes(&death.row.envelope);
+        let bytes = row_bytes(&death.row.envelope.message);
         if store.reserve(self.dead, bytes).is_err() {
             let attempt = self.deliveries.unburied(death);
             batch.count(taken, attempt);

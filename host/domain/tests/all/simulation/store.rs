@@ -136,7 +136,7 @@ impl Store {
             for (unit, numbers) in done.units.iter().zip(sequences) {
                 if let Some(consumed) = &unit.consumed {
                     self.readers.hands.remove(&(consumed.queue, consumed.sequence));
-                    release(&mut self.rooms, consumed.queue, row_bytes(&consumed.envelope));
+                    release(&mut self.rooms, consumed.queue, row_bytes(&consumed.envelope.message));
                 }
                 let queues = unit.publishes.iter().flat_map(|planned| planned.queues());
                 for place in queues.zip(numbers).filter(|place| !gone.contains(place)) {
@@ -256,7 +256,8 @@ impl Store {
     pub fn check(&self) {
         for view in self.ledger.queues() {
             let rows = self.memory.queue(view.number);
-            let (messages, bytes) = rows.fold((0, 0), |(m, b), (_, envelope)| (m + 1, b + row_bytes(envelope)));
+            let (messages, bytes) =
+                rows.fold((0, 0), |(m, b), (_, envelope)| (m + 1, b + row_bytes(&envelope.message)));
             assert_eq!((view.record.messages, view.record.bytes), (messages, bytes), "{}", view.record.id);
             if let (Some(room), Some(limits)) = (self.rooms.get(&view.number), view.limits) {
                 let used = room.used();

@@ -1,0 +1,260 @@
+//! The cloud links: each `[cloud.NAME]` with the rules that go by it, joined to the hub's queues.
+//!
+//! A link is one task that reads durable queues and hands what comes down to the hub; what it may and must do is
+//! decided in `domain/link`, what it says on the wire in `net/link`. Here is only who gets which queue.
+
+mod downlink;
+mod files;
+mod outbox;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edgewit_domain::config::{Cloud, Config, Downlink, Uplink};
+use edgewit_domain::control::{CloudStatus, DownlinkStatus, LinkState, UplinkStatus};
+use edgewit_domain::ledger::Refusal;
+use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
+use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::topic::Topic;
+use edgewit_net::link::{self, DownlinkRule, Plan, State, Status, Stop, UplinkRule};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::files::ConfigFile;
+use crate::hub::Hub;
+use crate::sync::lock;
+use downlink::StoredDownlink;
+use files::LinkFiles;
+use outbox::StoredOutbox;
+
+/// How long a link that is told to end may take for what it is owed.
+const LEAVE: Duration = Duration::from_secs(3);
+
+pub(crate) struct Clouds {
+    hub: Arc<Hub>,
+    file: ConfigFile,
+    thing: Arc<str>,
+    /// The store's.
+    epoch: u64,
+    io: tokio::runtime::Handle,
+    links: Mutex<BTreeMap<Arc<str>, Link>>,
+}
+
+/// What a link is made from.
+#[derive(Clone, PartialEq)]
+struct Made {
+    cloud: Cloud,
+    uplinks: Vec<Uplink>,
+    downlinks: Vec<Downlink>,
+}
+
+struct Link {
+    made: Made,
+    stop: Stop,
+    status: watch::Receiver<Status>,
+    task: JoinHandle<()>,
+    outboxes: Vec<Arc<StoredOutbox>>,
+}
+
+impl Clouds {
+    pub fn new(hub: Arc<Hub>, file: ConfigFile, thing: Arc<str>, epoch: u64, io: tokio::runtime::Handle) -> Self {
+        Clouds { hub, file, thing, epoch, io, links: Mutex::default() }
+    }
+
+    /// Starts, changes and ends links until they are those of the configuration. What did not change goes on.
+    pub async fn apply(&self, config: &Config) {
+        let wanted: BTreeMap<Arc<str>, Made> =
+            config.clouds.iter().map(|(name, cloud)| (name.clone(), Made::of(cloud, config))).collect();
+        let ended: Vec<Link> = {
+            let mut links = lock(&self.links);
+            let gone = links.iter().filter(|(name, link)| wanted.get(*name) != Some(&link.made));
+            let gone: Vec<Arc<str>> = gone.map(|(name, _)| name.clone()).collect();
+            gone.iter().filter_map(|name| links.remove(name)).collect()
+        };
+        for link in ended {
+            let kept = |uplink: &Uplink| config.uplinks.contains_key(&uplink.name);
+            self.end(link, kept).await;
+        }
+        for (name, made) in wanted {
+            if lock(&self.links).contains_key(&name) {
+                continue;
+            }
+            match self.start(made) {
+                Ok(link) => {
+                    lock(&self.links).insert(name, link);
+                }
+                Err(refusal) => {
+                    tracing::error!(cloud = &*name, %refusal, "The link was not started; reload when that is mended");
+                }
+            }
+        }
+    }
+
+    /// Ends every link. Their queues wait for the next start.
+    pub async fn close(&self) {
+        let links = std::mem::take(&mut *lock(&self.links));
+        for link in links.values() {
+            link.stop.stop();
+        }
+        for link in links.into_values() {
+            self.end(link, |_| true).await;
+        }
+    }
+
+    async fn end(&self, link: Link, kept: impl Fn(&Uplink) -> bool) {
+        link.stop.stop();
+        let abort = link.task.abort_handle();
+        if timeout(LEAVE, link.task).await.is_err() {
+            abort.abort();
+        }
+        for (uplink, outbox) in link.made.uplinks.iter().zip(&link.outboxes) {
+            outbox.close(!kept(uplink));
+        }
+    }
+
+    fn start(&self, made: Made) -> Result<Link, Refusal> {
+        let (cloud, name) = (&made.cloud, made.cloud.name.clone());
+        let outboxes: Result<Vec<Arc<StoredOutbox>>, Refusal> =
+            made.uplinks.iter().map(|uplink| StoredOutbox::open(&self.hub, uplink).map(Arc::new)).collect();
+        let outboxes = outboxes?;
+        let uplinks = made.uplinks.iter().zip(&outboxes).map(|(uplink, outbox)| UplinkRule {
+            name: uplink.name.clone(),
+            priority: uplink.priority,
+            format: uplink.format,
+            rewrite: uplink.rewrite.clone(),
+            outbox: outbox.clone(),
+        });
+        let downlinks = made.downlinks.iter().map(|downlink| DownlinkRule {
+            name: downlink.name.clone(),
+            filter: downlink.filter.clone(),
+            rewrite: downlink.rewrite.clone(),
+        });
+        let hub = self.hub.clone();
+        let tls = cloud.tls.as_ref();
+        let plan = Plan {
+            thing: self.thing.clone(),
+            epoch: self.epoch,
+            broker: cloud.broker.clone(),
+            proxy: cloud.proxy.clone(),
+            server_name: tls.and_then(|tls| tls.server_name.clone()),
+            client_id: cloud.client_id.to_string(),
+            username: cloud.login.as_ref().map(|login| login.username.clone()),
+            profile: cloud.profile,
+            keep_alive: cloud.keep_alive,
+            backoff: cloud.backoff,
+            backoff_max: cloud.backoff_max,
+            rate: cloud.rate,
+            connect_wait: LINK_CONNECT_WAIT,
+            files_every: LINK_FILES_EVERY,
+            uplinks: uplinks.collect(),
+            downlinks: downlinks.collect(),
+            downlink: Arc::new(StoredDownlink::open(&self.hub, &name, &made.downlinks)?),
+            files: Arc::new(LinkFiles::new(self.file.clone(), cloud)),
+            clock: Arc::new(move || hub.uptime()),
+        };
+        let (stop, status, run) = link::run(plan);
+        let (told, hub, of) = (status.clone(), self.hub.clone(), name.clone());
+        let task = self.io.spawn(async move {
+            let telling = tell(hub, of.clone(), told);
+            let ended = tokio::select! {
+                ended = run => ended,
+                () = telling => Ok(()),
+            };
+            if let Err(error) = ended {
+                tracing::error!(cloud = &*of, %error, "The link ended; reload to start it again");
+            }
+        });
+        Ok(Link { made, stop, status, task, outboxes })
+    }
+
+    pub fn status(&self) -> BTreeMap<String, CloudStatus> {
+        let now = self.hub.uptime();
+        lock(&self.links).iter().map(|(name, link)| (name.to_string(), link.view(&self.hub, now))).collect()
+    }
+}
+
+impl Made {
+    fn of(cloud: &Cloud, config: &Config) -> Made {
+        let uplinks = config.uplinks.values().filter(|uplink| uplink.cloud == cloud.name);
+        let downlinks = config.downlinks.values().filter(|downlink| downlink.cloud == cloud.name);
+        Made { cloud: cloud.clone(), uplinks: uplinks.cloned().collect(), downlinks: downlinks.cloned().collect() }
+    }
+}
+
+impl Link {
+    fn view(&self, hub: &Hub, now: Duration) -> CloudStatus {
+        let status = self.status.borrow().clone();
+        let uplinks = self.made.uplinks.iter().zip(&self.outboxes).zip(&status.uplinks);
+        let downlinks = self.made.downlinks.iter().zip(&status.downlinks);
+        CloudStatus {
+            state: state(&status, now),
+            broker: self.made.cloud.broker.authority(),
+            trouble: status.trouble.as_ref().map(|trouble| trouble.text.clone()),
+            connections: status.connections,
+            one_at_a_time: status.solo,
+            bytes_in: status.bytes_in,
+            bytes_out: status.bytes_out,
+            unmatched: status.unmatched + status.unusable,
+            uplinks: uplinks
+                .map(|((uplink, outbox), counters)| {
+                    let waiting = hub.usage_of(outbox.queue());
+                    let view = UplinkStatus {
+                        queued: waiting.messages,
+                        queued_bytes: waiting.bytes,
+                        sent: counters.sent,
+                        sent_bytes: counters.sent_bytes,
+                        acknowledged: counters.acknowledged,
+                        given_up: counters.given_up,
+                        in_flight: counters.in_flight,
+                    };
+                    (uplink.name.to_string(), view)
+                })
+                .collect(),
+            downlinks: downlinks
+                .map(|(downlink, counters)| {
+                    let view = DownlinkStatus { received: counters.received, bytes: counters.bytes };
+                    (downlink.name.to_string(), view)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn state(status: &Status, now: Duration) -> LinkState {
+    let millis = |time: Duration| crate::desk::millis(time);
+    match status.state {
+        State::Stopped => LinkState::Stopped,
+        State::Backoff { until } => LinkState::Backoff { retry_in_ms: millis(until.saturating_sub(now)) },
+        State::Connecting => LinkState::Connecting,
+        State::Connected { since } => LinkState::Connected { for_ms: millis(now.saturating_sub(since)) },
+    }
+}
+
+/// Keeps the retained topic `$edgewit/cloud/NAME` as the link is.
+async fn tell(hub: Arc<Hub>, cloud: Arc<str>, mut status: watch::Receiver<Status>) {
+    let Ok(topic) = Topic::parse(format!("$edgewit/cloud/{cloud}")) else { return std::future::pending().await };
+    loop {
+        let text = {
+            let status = status.borrow_and_update();
+            let word = match status.state {
+                State::Stopped => "stopped",
+                State::Backoff { .. } => "backoff",
+                State::Connecting => "connecting",
+                State::Connected { .. } => "connected",
+            };
+            let trouble = status.trouble.as_ref().map(|trouble| trouble.text.as_str());
+            serde_json::json!({ "state": word, "trouble": trouble }).to_string()
+        };
+        let message = Message { retain: true, ..Message::new(topic.clone(), text) };
+        hub.publish_then(message, Origin::Service("cloud".into()), |told| {
+            if let Err(error) = told {
+                tracing::debug!(%error, "The state of a link was not published");
+            }
+        });
+        if status.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}

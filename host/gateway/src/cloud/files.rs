@@ -1,0 +1,42 @@
+//! The files that a link needs, read afresh for every connection.
+
+use std::path::PathBuf;
+
+use edgewit_domain::config::Cloud;
+use edgewit_net::link::{Files, Material};
+
+use crate::error::chain;
+use crate::files::ConfigFile;
+
+pub(super) struct LinkFiles {
+    file: ConfigFile,
+    authorities: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    password: Option<PathBuf>,
+}
+
+impl LinkFiles {
+    pub fn new(file: ConfigFile, cloud: &Cloud) -> LinkFiles {
+        let tls = cloud.tls.clone().unwrap_or_default();
+        let (certificate, key) = tls.identity.map(|identity| (identity.certificate, identity.key)).unzip();
+        let password = cloud.login.as_ref().and_then(|login| login.password.clone());
+        LinkFiles { file, authorities: tls.ca, certificate, key, password }
+    }
+
+    fn text(&self, path: Option<&PathBuf>) -> Result<Option<String>, String> {
+        path.map(|path| self.file.read_beside(path).map_err(|error| chain(&error))).transpose()
+    }
+}
+
+impl Files for LinkFiles {
+    fn read(&self) -> Result<Material, String> {
+        let bytes = |path: &Option<PathBuf>| Ok::<_, String>(self.text(path.as_ref())?.map(String::into_bytes));
+        Ok(Material {
+            authorities: bytes(&self.authorities)?,
+            certificate: bytes(&self.certificate)?,
+            key: bytes(&self.key)?,
+            password: self.text(self.password.as_ref())?.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! An uplink rule's durable queue, as its link reads it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use edgewit_domain::config::{DeadFullRule, Uplink};
+use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit};
+use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
+use edgewit_net::link::{BoxFuture, NotStored, Outbox, Outgoing};
+use tokio::sync::oneshot;
+
+use crate::clock::wall;
+use crate::hub::{Attached, Hub, Interest, Reading};
+use crate::mailbox::Mailbox;
+use crate::sync::lock;
+use crate::window::Row;
+
+pub(super) struct StoredOutbox {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    attached: Attached,
+    id: QueueId,
+    dead: QueueNumber,
+    /// Taken, and neither put back nor gone.
+    in_hand: Mutex<BTreeMap<u64, Row>>,
+}
+
+impl StoredOutbox {
+    pub fn open(hub: &Arc<Hub>, uplink: &Uplink) -> Result<StoredOutbox, Refusal> {
+        let limits = uplink.dead_letter;
+        // What cannot be buried would hold up everything behind it: the link is told to go on.
+        let full = match limits.full {
+            DeadFullRule::Stop => FullRule::Refuse,
+            DeadFullRule::DropOldest => FullRule::DropOldest,
+        };
+        let limits = QueueLimits { messages: limits.messages, bytes: limits.bytes, age: None, full };
+        let dead = hub.open_durable(QueueId::Dead(DeadOf::Uplink(uplink.name.clone())), limits)?;
+        let mailbox: Arc<Mailbox> = Arc::default();
+        let id = QueueId::Uplink(uplink.name.clone());
+        let interest = Interest { filters: vec![uplink.filter.clone()], owner: None, own: false, qos0: uplink.qos0 };
+        let reading = Reading { id: id.clone(), limits: uplink.queue, interest, mailbox: mailbox.clone() };
+        let attached = hub.attach_durable(reading)?;
+        hub.refill(&mailbox, attached);
+        Ok(StoredOutbox { hub: hub.clone(), mailbox, attached, id, dead, in_hand: Mutex::default() })
+    }
+
+    /// The queue goes on collecting, unless its rule is gone.
+    pub fn close(&self, gone: bool) {
+        self.hub.detach_durable(self.attached.queue, gone);
+    }
+
+    pub fn queue(&self) -> QueueNumber {
+        self.attached.queue
+    }
+
+    /// Commits a unit for each of these rows. Until that is on disk nothing else may happen to them.
+    fn commit(&self, units: Vec<Unit>) -> BoxFuture<Result<(), NotStored>> {
+        let (told, outcome) = oneshot::channel();
+        let Ok(store) = self.hub.store() else {
+            return Box::pin(async { Err(NotStored(Refusal::Closed.to_string())) });
+        };
+        store.submit(units, move |outcome| {
+            // Who does not wait any more does not want to know.
+            let _ = told.send(outcome.refusal);
+        });
+        Box::pin(async move {
+            match outcome.await {
+                Ok(None) => Ok(()),
+                Ok(Some(refusal)) => Err(NotStored(refusal.to_string())),
+                Err(_) => Err(NotStored("the disk failed, and the gateway is ending".to_owned())),
+            }
+        })
+    }
+}
+
+impl Outbox for StoredOutbox {
+    fn take(&self, count: usize, bytes: usize) -> Vec<Outgoing> {
+        let rows = self.mailbox.with_window(self.attached.slot, |window| window.pop_within(count, bytes));
+        self.hub.refill(&self.mailbox, self.attached);
+        let mut in_hand = lock(&self.in_hand);
+        let taken = rows.unwrap_or_default().into_iter().map(|row| {
+            let outgoing = Outgoing { sequence: row.sequence, envelope: row.envelope.clone() };
+            in_hand.insert(row.sequence, row);
+            outgoing
+        });
+        taken.collect()
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hub.refill(&self.mailbox, self.attached);
+        self.mailbox.poll(cx)
+    }
+
+    fn put_back(&self, rows: Vec<Outgoing>) {
+        let mut in_hand = lock(&self.in_hand);
+        let rows: Vec<Row> = rows.iter().filter_map(|row| in_hand.remove(&row.sequence)).collect();
+        drop(in_hand);
+        self.mailbox.with_window(self.attached.slot, |window| {
+            rows.into_iter().for_each(|row| window.put_back(row));
+        });
+    }
+
+    fn acknowledged(&self, sequences: Vec<u64>) -> BoxFuture<Result<(), NotStored>> {
+        let queue = self.attached.queue;
+        let mut in_hand = lock(&self.in_hand);
+        let rows = sequences.iter().filter_map(|sequence| in_hand.remove(sequence));
+        let units = rows.map(|row| Unit { consumed: Some(row.taken(queue)), ..Unit::default() }).collect();
+        drop(in_hand);
+        self.commit(units)
+    }
+
+    fn give_up(&self, sequence: u64, reason: String) -> BoxFuture<Result<(), NotStored>> {
+        let Some(row) = lock(&self.in_hand).remove(&sequence) else { return Box::pin(async { Ok(()) }) };
+        tracing::error!(queue = %self.id, topic = %row.envelope.message.topic, reason, "Gave a message up; it is a dead letter now");
+        let note = DeathNote {
+            queue: Some(self.id.clone()),
+            reason,
+            attempts: row.failed,
+            backtrace: String::new(),
+            at: wall(),
+        };
+        let burial = Burial { queue: self.dead, envelope: row.envelope.clone(), note };
+        let consumed = Some(row.taken(self.attached.queue));
+        self.commit(vec![Unit { consumed, burial: Some(burial), ..Unit::default() }])
+    }
+}

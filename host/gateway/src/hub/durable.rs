@@ -1,0 +1,352 @@
+//! Durable readers: how a queue of the store gets one, and what the store's writer tells the hub.
+//!
+//! Queues are opened, left and filled by the writer between two batches, so that what is in memory of a queue changes
+//! in the order in which the queue itself does. [`Keeping`] is the hub as the writer sees it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edgewit_domain::ledger::{NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
+use edgewit_domain::message::{Message, WallTime};
+use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
+use edgewit_domain::routing::ReaderId;
+use edgewit_domain::topic::Filter;
+use edgewit_store::{Readers, Store, Turn, rows};
+use smallvec::SmallVec;
+
+use super::Hub;
+use super::rooms::{Reservation, SharedRoom};
+use super::routes::{Interest, Routes, Sink};
+use crate::clock::kept_wall;
+use crate::mailbox::{Mailbox, Slot};
+use crate::sync::{lock, read, write};
+use crate::window::{Row, Window};
+
+/// A durable queue that has a reader.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attached {
+    pub queue: QueueNumber,
+    pub slot: Slot,
+}
+
+/// How a queue is read.
+pub(crate) struct Reading {
+    pub id: QueueId,
+    pub limits: QueueLimits,
+    pub interest: Interest,
+    pub mailbox: Arc<Mailbox>,
+}
+
+impl Hub {
+    /// From now on the hub commits to this store.
+    pub(crate) fn keep_in(&self, store: Store) {
+        // Nobody gives it a second one.
+        let _ = self.store.set(store);
+    }
+
+    /// Gives a queue its reader, and makes it where there is none: then it begins with the retained messages that
+    /// match.
+    pub(crate) fn attach_durable(self: &Arc<Self>, reading: Reading) -> Result<Attached, Refusal> {
+        let hub = self.clone();
+        let store = self.store().map_err(|_| Refusal::Closed)?;
+        store.wait_turn(move |turn| hub.attach_in_turn(reading, turn))
+    }
+
+    fn attach_in_turn(&self, reading: Reading, turn: &mut Turn<'_>) -> Result<Attached, Refusal> {
+        let Reading { id, limits, interest, mailbox } = reading;
+        let is_new = turn.ledger.number_of(&id).is_none();
+        let queue = turn.ledger.open(&id, limits)?;
+        let slot = mailbox.open_window(Window::new(queue, turn.ledger.head_of(queue)));
+        let filters = interest.filters.clone();
+        {
+            let mut routes = write(&self.routes);
+            routes.detach(ReaderId::Durable(queue));
+            routes.durable.insert(queue, Sink { mailbox, slot });
+            routes.usage.insert(queue, Mutex::new(turn.ledger.usage_of(queue)));
+            routes.route(ReaderId::Durable(queue), interest);
+            self.limit(&mut routes, (queue, id), limits, turn.ledger.usage_of(queue));
+        }
+        if is_new {
+            self.begin_with_retained(queue, &filters, turn)?;
+        }
+        Ok(Attached { queue, slot })
+    }
+
+    fn begin_with_retained(&self, queue: QueueNumber, filters: &[Filter], turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let mut first = Vec::new();
+        edgewit_store::retained(turn.engine, |envelope| {
+            if filters.iter().any(|filter| filter.matches(&envelope.message.topic)) {
+                first.push(Arc::new(envelope));
+            }
+        })?;
+        for envelope in first {
+            turn.ledger.copy(queue, &envelope, turn.records, turn.windows)?;
+        }
+        Ok(())
+    }
+
+    /// What a configuration says of a queue that is read already, or that only an operator looks into.
+    pub(crate) fn open_durable(self: &Arc<Self>, id: QueueId, limits: QueueLimits) -> Result<QueueNumber, Refusal> {
+        let hub = self.clone();
+        let store = self.store().map_err(|_| Refusal::Closed)?;
+        store.wait_turn(move |turn| {
+            let queue = turn.ledger.open(&id, limits)?;
+            hub.limit(&mut write(&hub.routes), (queue, id), limits, turn.ledger.usage_of(queue));
+            Ok(queue)
+        })
+    }
+
+    /// Whoever publishes into a queue that refuses needs room in it first.
+    fn limit(&self, routes: &mut Routes, (queue, id): (QueueNumber, QueueId), limits: QueueLimits, used: Usage) {
+        match (routes.rooms.get(&queue), limits.full == FullRule::Refuse) {
+            (Some(room), true) => room.resize(limits),
+            (None, true) => {
+                routes.rooms.insert(queue, SharedRoom::new(Room::new(id, limits, used)));
+            }
+            (_, false) => {
+                routes.rooms.remove(&queue);
+            }
+        }
+        self.count_refusing(routes);
+    }
+
+    /// Nobody reads this queue any more; `gone` says that nobody will.
+    pub(crate) fn detach_durable(self: &Arc<Self>, queue: QueueNumber, gone: bool) {
+        {
+            let mut routes = write(&self.routes);
+            routes.detach(ReaderId::Durable(queue));
+            self.count_refusing(&routes);
+        }
+        if !gone {
+            return;
+        }
+        let Ok(store) = self.store() else { return };
+        store.turn(
+            move |turn| turn.ledger.leave(queue, turn.now),
+            |left| {
+                if let Err(refusal) = left {
+                    tracing::warn!(%refusal, "A queue that lost its reader was not marked so; it is at the next start");
+                }
+            },
+        );
+    }
+
+    /// Queues that the configuration does not name any more begin to be given up.
+    pub(crate) fn leave_unread(&self) {
+        let Ok(store) = self.store() else { return };
+        let left = store.wait_turn(|turn| {
+            let now = turn.now;
+            turn.ledger.unread().into_iter().try_for_each(|queue| turn.ledger.leave(queue, now))
+        });
+        if let Err(refusal) = left {
+            tracing::warn!(%refusal, "Queues without a reader are not given up before the next start");
+        }
+    }
+
+    /// What is in a durable queue that is read.
+    pub(crate) fn usage_of(&self, queue: QueueNumber) -> Usage {
+        read(&self.routes).usage.get(&queue).map_or(Usage::default(), |usage| *lock(usage))
+    }
+
+    /// These rows have gone, and so many bytes each.
+    pub(crate) fn free(&self, rows: &[(QueueNumber, u64)]) {
+        let routes = read(&self.routes);
+        for (queue, bytes) in rows {
+            if let Some(room) = routes.rooms.get(queue) {
+                room.release(*bytes);
+            }
+        }
+    }
+
+    /// A row was put into this queue past its reader's window.
+    pub(crate) fn look_again(&self, queue: QueueNumber, bytes: u64) {
+        let routes = read(&self.routes);
+        if let Some(room) = routes.rooms.get(&queue) {
+            room.add(bytes);
+        }
+        if let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) {
+            mailbox.with_window(*slot, Window::look_again);
+            mailbox.nudge();
+        }
+    }
+
+    fn count_refusing(&self, routes: &Routes) {
+        let refusing = routes.rooms.keys().filter(|queue| routes.durable.contains_key(queue)).count();
+        self.refusing.store(refusing as u64, Ordering::Relaxed);
+    }
+
+    /// Whether anything may be refused for want of room.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed) > 0
+    }
+
+    /// Promises room for a message in every queue that it goes into and that refuses. `publisher` is the component.
+    pub(crate) fn reserve(
+        &self,
+        message: &Message,
+        publisher: Option<&str>,
+        reserved: &mut Reservation,
+    ) -> Result<(), (QueueNumber, NoRoom)> {
+        let routes = read(&self.routes);
+        let readers = routes.table.readers(&message.topic, message.qos, publisher);
+        let rooms: SmallVec<[(QueueNumber, Arc<SharedRoom>); 2]> = readers
+            .iter()
+            .filter_map(|reader| match reader {
+                ReaderId::Durable(queue) => Some((*queue, routes.rooms.get(queue)?.clone())),
+                ReaderId::Live { .. } => None,
+            })
+            .collect();
+        drop(routes);
+        reserved.make(rooms.into_iter(), row_bytes(message))
+    }
+
+    /// Promises room in one queue. True where the queue does not refuse, too.
+    pub(crate) fn reserve_in(&self, queue: QueueNumber, bytes: u64, reserved: &mut Reservation) -> bool {
+        let room = read(&self.routes).rooms.get(&queue).cloned();
+        room.is_none_or(|room| reserved.make(std::iter::once((queue, room)), bytes).is_ok())
+    }
+
+    /// Gives live readers every retained message that matches.
+    pub(crate) fn replay_retained(&self, readers: Vec<(Filter, Slot)>, mailbox: &Arc<Mailbox>) {
+        let (Ok(store), false) = (self.store(), readers.is_empty()) else { return };
+        let mailbox = mailbox.clone();
+        let replayed = store.wait_turn(move |turn| {
+            edgewit_store::retained(turn.engine, |envelope| {
+                let envelope = Arc::new(envelope);
+                let topic = &envelope.message.topic;
+                for (_, slot) in readers.iter().filter(|(filter, _)| filter.matches(topic)) {
+                    mailbox.push(*slot, envelope.clone());
+                }
+            })?;
+            Ok(())
+        });
+        if let Err(refusal) = replayed {
+            tracing::error!(%refusal, "The retained messages cannot be read");
+        }
+    }
+
+    /// Whether a queue has room again for one message more; otherwise the mailbox is nudged when it may have.
+    pub(crate) fn has_room(&self, queue: QueueNumber, mailbox: &Arc<Mailbox>) -> bool {
+        let room = read(&self.routes).rooms.get(&queue).cloned();
+        room.is_none_or(|room| room.has(0, mailbox))
+    }
+
+    /// Has rows read into the window of a queue whose reader has caught up with it.
+    pub(crate) fn refill(self: &Arc<Self>, mailbox: &Mailbox, attached: Attached) {
+        let lack = mailbox.with_window(attached.slot, Window::lack).flatten();
+        let (Some(_), Ok(store)) = (lack, self.store()) else { return };
+        let hub = self.clone();
+        let read = move |turn: &mut Turn<'_>| {
+            hub.refill_in_turn(attached.queue, turn);
+            Ok(())
+        };
+        store.turn(read, |_| ());
+    }
+
+    fn refill_in_turn(&self, queue: QueueNumber, turn: &Turn<'_>) {
+        let routes = read(&self.routes);
+        let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) else { return };
+        let wanted = mailbox.with_window(*slot, |window| window.wanted()).flatten();
+        let Some((from, count)) = wanted else { return };
+        match rows(turn.engine, queue, from, count) {
+            Ok(found) => {
+                let more = found.len() >= count;
+                let found = found.into_iter().map(|row| Row {
+                    sequence: row.sequence,
+                    envelope: Arc::new(row.envelope),
+                    failed: row.failed,
+                });
+                mailbox.with_window(*slot, |window| window.fill(found, more));
+            }
+            Err(broken) => {
+                mailbox.with_window(*slot, Window::give_up);
+                turn_out(queue, &broken.to_string());
+            }
+        }
+    }
+}
+
+fn turn_out(queue: QueueNumber, reason: &str) {
+    tracing::error!(
+        queue = queue.0,
+        reason,
+        "A durable queue is damaged on disk and out of use; `edgewit store check` says what is broken, `edgewit queue drop` begins it anew"
+    );
+}
+
+/// The hub as the store's writer sees it.
+pub(crate) struct Keeping {
+    pub hub: Arc<Hub>,
+    /// Ends the process.
+    pub unknown: fn(&str),
+}
+
+impl Keeping {
+    fn with_window(&self, queue: QueueNumber, change: impl FnOnce(&mut Window)) {
+        let routes = read(&self.hub.routes);
+        if let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) {
+            mailbox.with_window(*slot, change);
+        }
+    }
+}
+
+impl Readers for Keeping {
+    fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool {
+        let mut free = true;
+        self.with_window(queue, |window| free = window.retract(sequence));
+        free
+    }
+
+    fn settle(&mut self, queue: QueueNumber) {
+        self.with_window(queue, Window::settle);
+    }
+
+    fn restore(&mut self, queue: QueueNumber, from: u64) {
+        self.with_window(queue, |window| window.restore(from));
+    }
+
+    fn committed(&mut self, unit: Unit, sequences: Sequences) {
+        let routes = read(&self.hub.routes);
+        let room = |queue: QueueNumber| routes.rooms.get(&queue);
+        for planned in &unit.publishes {
+            let bytes = row_bytes(&planned.envelope.message);
+            planned.queues().filter_map(room).for_each(|room| room.add(bytes));
+        }
+        if let Some(burial) = &unit.burial
+            && let Some(room) = room(burial.queue)
+        {
+            room.add(row_bytes(&burial.envelope.message));
+        }
+        if let Some(consumed) = &unit.consumed
+            && let Some(room) = room(consumed.queue)
+        {
+            room.release(row_bytes(&consumed.envelope.message));
+        }
+        let delivered = routes.deliver_all(&unit.publishes, sequences);
+        self.hub.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
+    }
+
+    fn counted(&mut self, queue: QueueNumber, usage: Usage) {
+        if let Some(counted) = read(&self.hub.routes).usage.get(&queue) {
+            *lock(counted) = usage;
+        }
+    }
+
+    fn freed(&mut self, rows: &[(QueueNumber, u64)]) {
+        self.hub.free(rows);
+    }
+
+    fn damaged(&mut self, queue: QueueNumber, reason: &str) {
+        self.with_window(queue, Window::give_up);
+        turn_out(queue, reason);
+    }
+
+    fn now(&self) -> (Duration, WallTime) {
+        (self.hub.uptime(), kept_wall())
+    }
+
+    fn unknown(&mut self, reason: &str) {
+        (self.unknown)(reason);
+    }
+}

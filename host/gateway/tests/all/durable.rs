@@ -1,0 +1,229 @@
+//! Durable queues and atomic handling, with a real store and real components.
+
+use edgewit_domain::control::Command;
+use edgewit_domain::message::{Message, Origin, Qos};
+use edgewit_domain::topic::Topic;
+use edgewit_gateway::PublishError;
+
+use crate::world::{Running, World, eventually};
+
+/// A component `NAME` of a fixture with a durable queue for `NAME/in`.
+fn durable(name: &str, fixture: &str, further: &str) -> String {
+    let topics = fixture.replace('_', "-");
+    format!(
+        "[component.{name}]\nartifact = \"{fixture}.wasm\"\n\
+         subscribe.in.filter = \"{name}/in\"\nsubscribe.in.delivery = \"durable\"\n\
+         grant.publish.out = \"{topics}/#\"\n{further}\n"
+    )
+}
+
+fn echo(name: &str, to: &str, further: &str) -> String {
+    durable(name, "echo", &format!("config.to = \"{to}\"\ngrant.publish.to = \"{to}\"\n{further}"))
+}
+
+fn publish(running: &Running<'_>, topic: &str, payload: &str) -> Result<(), PublishError> {
+    let message = Message { qos: Qos::AtLeastOnce, ..Message::new(Topic::parse(topic).unwrap(), payload) };
+    running.gateway.hub().publish(message, Origin::Operator, None).map(drop)
+}
+
+fn stop(running: &Running<'_>, name: &str) {
+    running.command(Command::Stop { component: name.into() });
+}
+
+fn start(running: &Running<'_>, name: &str) {
+    running.command(Command::Start { component: name.into() });
+}
+
+fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn a1_what_was_acknowledged_is_handled_after_a_restart_in_order_and_once() {
+    let world = World::new(&[echo("a", "a/out", "")]);
+    let running = world.run(&["a"]);
+    stop(&running, "a");
+    for payload in numbers(0..1000) {
+        publish(&running, "a/in", &payload).unwrap();
+    }
+    assert_eq!(running.component("a").queued, 1000);
+    drop(running);
+    let running = world.start();
+    let out = running.listen("a/out");
+    // What was handled before there was a listener is counted, not heard.
+    running.until("a", |status| status.handled == 1000 && status.queued == 0);
+    let heard = out.rest();
+    let expected = numbers(0..1000);
+    assert_eq!(heard, expected[1000 - heard.len()..]);
+    drop(running);
+    let running = world.run(&["a"]);
+    assert_eq!(running.component("a").handled, 0, "consumed for good");
+}
+
+#[test]
+fn h1_a_chain_loses_nothing_and_doubles_nothing() {
+    let world = World::new(&[echo("a", "b/in", ""), echo("b", "c/in", ""), echo("c", "out", "")]);
+    let running = world.run(&["a", "b", "c"]);
+    let out = running.listen("out");
+    for payload in numbers(0..500) {
+        publish(&running, "a/in", &payload).unwrap();
+    }
+    assert_eq!(out.take(500), numbers(0..500));
+    running.until("c", |status| status.queued == 0 && status.handled == 500);
+    assert!(out.is_empty());
+}
+
+#[test]
+fn h3_a_failing_delivery_is_tried_again_in_its_place_then_given_up_and_the_rest_flows() {
+    let world = World::new(&[durable("e", "error", "subscribe.in.attempts = 3\n")]);
+    let running = world.run(&["e"]);
+    let out = running.listen("error/out");
+    let dead = running.listen("$edgewit/dead/e");
+    stop(&running, "e");
+    for payload in ["fine", "retry", "fine", "reject", "fine"] {
+        publish(&running, "e/in", payload).unwrap();
+    }
+    start(&running, "e");
+    assert_eq!(out.take(3), ["attempt 1"; 3]);
+    let status = running.until("e", |status| status.queued == 0);
+    assert_eq!((status.handled, status.failed, status.rejected), (3, 3, 1));
+    assert_eq!(status.state.word(), "running", "the component is as well as it was");
+    let told = dead.take(2);
+    assert!(told[0].contains("retry as told") && told[0].contains("\"attempts\":3"), "{told:?}");
+    assert!(told[1].contains("reject as told") && told[1].contains("\"attempts\":1"), "{told:?}");
+    assert!(out.is_empty(), "a failed handling leaves no effect");
+}
+
+#[test]
+fn h1_a_trap_half_way_leaves_neither_effect_nor_consumption() {
+    let world = World::new(&[durable("t", "trap_half", "subscribe.in.attempts = 2\n")]);
+    let running = world.run(&["t"]);
+    let out = running.listen("trap-half/out");
+    for payload in ["fine", "trap", "fine"] {
+        publish(&running, "t/in", payload).unwrap();
+    }
+    assert_eq!(out.take(2), ["fine", "fine"]);
+    let status = running.until("t", |status| status.queued == 0);
+    assert_eq!((status.handled, status.failed), (2, 2));
+    assert!(out.is_empty());
+}
+
+#[test]
+fn q3_quality_0_enters_a_durable_queue_only_where_it_may() {
+    let world = World::new(&[echo("a", "a/out", ""), echo("b", "b/out", "subscribe.in.qos0 = true\n")]);
+    let running = world.run(&["a", "b"]);
+    let out = running.listen("+/out");
+    running.publish("a/in", "lost");
+    running.publish("b/in", "kept");
+    publish(&running, "a/in", "one").unwrap();
+    let mut heard = out.take(2);
+    heard.sort();
+    assert_eq!(heard, ["kept", "one"]);
+}
+
+#[test]
+fn q1_a_queue_that_refuses_says_so_and_takes_again_when_it_has_room() {
+    let queue = "subscribe.in.queue = { messages = 2, full = \"refuse\" }\n";
+    let world = World::new(&[echo("a", "a/out", queue)]);
+    let running = world.run(&["a"]);
+    let out = running.listen("a/out");
+    stop(&running, "a");
+    publish(&running, "a/in", "1").unwrap();
+    publish(&running, "a/in", "2").unwrap();
+    let refused = publish(&running, "a/in", "3");
+    assert!(matches!(&refused, Err(PublishError::NoRoom(text)) if text.contains("component/a/in")), "{refused:?}");
+    start(&running, "a");
+    assert_eq!(out.take(2), ["1", "2"]);
+    eventually("room", || publish(&running, "a/in", "4"));
+    assert_eq!(out.next(), "4");
+}
+
+#[test]
+fn q1_the_oldest_makes_room_where_the_queue_says_so() {
+    let queue = "subscribe.in.queue = { messages = 3, full = \"drop-oldest\" }\n";
+    let world = World::new(&[echo("a", "a/out", queue)]);
+    let running = world.run(&["a"]);
+    let out = running.listen("a/out");
+    stop(&running, "a");
+    for payload in numbers(0..10) {
+        publish(&running, "a/in", &payload).unwrap();
+    }
+    start(&running, "a");
+    assert_eq!(out.take(3), ["7", "8", "9"]);
+}
+
+#[test]
+fn q5_a_handling_without_room_waits_for_it_and_that_is_no_attempt() {
+    let full = "subscribe.in.queue = { messages = 1, full = \"refuse\" }\n";
+    let world = World::new(&[echo("a", "b/in", "subscribe.in.attempts = 1\n"), echo("b", "out", full)]);
+    let running = world.run(&["a", "b"]);
+    let out = running.listen("out");
+    stop(&running, "b");
+    for payload in numbers(0..5) {
+        publish(&running, "a/in", &payload).unwrap();
+    }
+    running.until("a", |status| status.handled == 1 && status.failed > 0);
+    start(&running, "b");
+    assert_eq!(out.take(5), numbers(0..5));
+    running.until("a", |status| status.queued == 0);
+}
+
+#[test]
+fn q6_a_full_dead_letter_queue_stops_its_component_and_nobody_else() {
+    let dead = "subscribe.in.attempts = 1\ndead-letter = { messages = 1 }\n";
+    let world = World::new(&[durable("e", "error", dead), echo("good", "good/out", "")]);
+    let running = world.run(&["e", "good"]);
+    for payload in ["reject", "reject", "fine"] {
+        publish(&running, "e/in", payload).unwrap();
+    }
+    let status = running.until("e", |status| status.state.word() == "blocked");
+    assert_eq!(status.queued, 2, "what cannot be buried waits, and what is behind it");
+    let out = running.listen("good/out");
+    publish(&running, "good/in", "ping").unwrap();
+    assert_eq!(out.next(), "ping");
+}
+
+#[test]
+fn m4_retained_messages_come_at_every_start_and_once_into_a_durable_queue() {
+    let retain = |running: &Running<'_>, payload: &str| {
+        let message = Message { retain: true, ..Message::new(Topic::parse("a/in").unwrap(), payload) };
+        running.gateway.hub().publish(message, Origin::Operator, None).unwrap();
+    };
+    let world = World::new(&[]);
+    let running = world.start();
+    retain(&running, "old");
+    retain(&running, "new");
+    drop(running);
+    let live = echo("l", "l/out", "").replace("\"l/in\"", "\"a/in\"").replace("durable", "live");
+    world.configure("", &[echo("a", "a/out", ""), live]);
+    let running = world.start();
+    running.until("a", |status| status.handled == 1);
+    running.until("l", |status| status.handled == 1);
+    running.command(Command::Restart { component: "l".into() });
+    running.until("l", |status| status.handled == 2);
+    assert_eq!(running.listen("a/+").next(), "new", "whoever subscribes hears the last one");
+    drop(running);
+    let running = world.run(&["a", "l"]);
+    running.until("l", |status| status.handled == 1);
+    assert_eq!(running.component("a").handled, 0, "only when the queue is first made");
+    retain(&running, "");
+    running.until("l", |status| status.handled == 2);
+    assert!(running.listen("a/+").is_empty(), "an empty payload clears");
+}
+
+#[test]
+fn q2_rows_outlive_their_subscription_for_a_while() {
+    let world = World::new(&[echo("a", "a/out", "")]);
+    let running = world.run(&["a"]);
+    stop(&running, "a");
+    publish(&running, "a/in", "kept").unwrap();
+    world.configure("", &[]);
+    running.command(Command::Reload);
+    assert!(running.status().components.is_empty());
+    publish(&running, "a/in", "nobody hears this").unwrap();
+    world.configure("", &[echo("a", "a/out", "")]);
+    let out = running.listen("a/out");
+    running.command(Command::Reload);
+    assert_eq!(out.next(), "kept");
+    running.until("a", |status| status.queued == 0 && status.handled == 1);
+}
