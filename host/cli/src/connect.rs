@@ -71,6 +71,9 @@ pub fn unexpected(reply: &Reply) -> anyhow::Error {
         Reply::Message(_) => "a message",
         Reply::Reloading { .. } => "what it waits for",
         Reply::Reloaded(_) => "what was reloaded",
+        Reply::Queues { .. } => "the queues",
+        Reply::Rows { .. } => "rows of a queue",
+        Reply::Counted { .. } => "a count of rows",
         Reply::Refused { .. } => "a refusal",
     };
     Failure::failed(

@@ -144,6 +144,7 @@ pub fn sample() -> Status {
         uptime_ms: 7_384_000,
         messages: 98_765,
         circles: 0,
+        clouds: Default::default(),
         components: components.map(|(name, status)| (name.to_owned(), status)).into(),
     }
 }

@@ -7,9 +7,9 @@
 mod check;
 #[cfg(test)]
 mod control;
-mod durable;
 #[cfg(test)]
 mod data;
+mod durable;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
