@@ -205,25 +205,25 @@ impl Hub {
         let received = wall();
         let mut messages = messages.into_iter().peekable();
         let mut planned: SmallVec<[Planned; 2]> = SmallVec::new();
-        loop {
+        while messages.peek().is_some() {
             let routes = read(&self.routes);
+            let first = planned.is_empty();
+            let mut asked = 0;
             for message in messages.by_ref().take(AT_ONCE) {
+                asked += 1;
                 planned.extend(self.plan_one(&routes, message, id, origin, (hops, &trail), received));
             }
-            if messages.peek().is_some() {
-                continue;
-            }
-            if hold || planned.iter().any(Planned::is_durable) {
-                return Some(planned.into_vec());
-            }
-            if planned.len() <= AT_ONCE {
+            let is_all = first && asked < AT_ONCE;
+            if is_all && !hold && !planned.iter().any(Planned::is_durable) {
                 self.deliver_planned(&routes, &planned);
-            } else {
-                drop(routes);
-                self.deliver(&planned);
+                planned.clear();
             }
-            return None;
         }
+        if hold || planned.iter().any(Planned::is_durable) {
+            return Some(planned.into_vec());
+        }
+        self.deliver(&planned);
+        None
     }
 
     /// A message that goes nowhere but where its taker puts it.

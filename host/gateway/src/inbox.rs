@@ -207,18 +207,30 @@ impl Inbox {
         let durable = self.durable();
         if !durable.is_empty() {
             self.look_for_room();
-            while let Some(row) = lock(&self.deliveries).due(now) {
+            let due = || lock(&self.deliveries).due(now);
+            while let Some(row) = due() {
                 let slot = durable.iter().find(|attached| attached.queue == row.queue).map(|attached| attached.slot);
                 into.extend(slot.map(|slot| Taken { slot, envelope: row.envelope.clone(), row: Some(row) }));
             }
-            for attached in &durable {
-                let nothing = lock(&self.deliveries).appetite(attached.queue) == Appetite::Nothing;
-                self.mailbox.pause(attached.slot, nothing);
-            }
+            self.tend(&durable);
         }
         self.mailbox.take(into, count.saturating_sub(into.len()));
+    }
+
+    /// After a shift: what may be taken next, and what has to be read for it.
+    pub fn look_ahead(&self) {
+        let durable = self.durable();
+        if !durable.is_empty() {
+            self.look_for_room();
+            self.tend(&durable);
+        }
+    }
+
+    fn tend(&self, durable: &[Attached]) {
         for attached in durable {
-            self.hub.refill(&self.mailbox, attached);
+            let nothing = lock(&self.deliveries).appetite(attached.queue) == Appetite::Nothing;
+            self.mailbox.pause(attached.slot, nothing);
+            self.hub.refill(&self.mailbox, *attached);
         }
     }
 

@@ -236,6 +236,7 @@ impl Runner {
         let until = live.next_due(&self.component);
         let ended = shift::work(&self.desk, live.instance(), &mut self.batch, &mut self.log_rate, until);
         self.desk.inbox.put_back(self.batch.drain(..));
+        self.desk.inbox.look_ahead();
         self.desk.stats.memory.set(self.live.as_ref().map_or(0, Live::memory));
         match ended {
             Ended::Well => {}

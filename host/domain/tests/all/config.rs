@@ -246,17 +246,6 @@ fn a_file_or_table_beyond_its_size_is_refused() {
     assert!(Config::parse(&timers(limits::ENTRIES_PER_COMPONENT + 1)).unwrap_err().to_string().contains("at most 256"));
 }
 
-/// What a gateway cannot keep yet is read, and refused where one would run with it.
-#[test]
-fn a_durable_queue_is_refused_where_a_gateway_would_run() {
-    let told = Config::parse(FULL).unwrap_err().to_string();
-    assert!(told.contains("component.average.subscribe.orders.delivery: durable queues need the store"), "{told}");
-    assert!(told.contains("component.average.subscribe.plans.delivery"), "{told}");
-    assert!(told.contains("cloud.main: links to a cloud need the store"), "{told}");
-    assert!(told.contains("component.average.grant.kv.state: buckets need the store"), "{told}");
-    assert_eq!(Config::parse(MINIMAL), Config::parse(MINIMAL));
-}
-
 /// What is found later than a mistake, such as a file that is not there, has its line as well.
 #[test]
 fn a_key_has_its_line_or_that_of_the_nearest_table() {
