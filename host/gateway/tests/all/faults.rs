@@ -153,7 +153,7 @@ fn m3_a_circle_ends_is_counted_and_named() {
     running.publish("ping/in", "x");
     eventually("the end of the circle", || {
         let status = running.status();
-        if status.circles == 1 { Ok(()) } else { Err(status) }
+        if status.circles == 1 { Ok(()) } else { Err(Box::new(status)) }
     });
     let log = running.log();
     let named = log.iter().find_map(|line| line.fields.get("circle")).expect("the circle is named");
@@ -180,7 +180,7 @@ fn m3_a_component_hears_itself_only_if_it_says_so() {
     running.publish("bad/in", "x");
     eventually("the end of the circle", || {
         let status = running.status();
-        if status.circles == 1 { Ok(()) } else { Err(status) }
+        if status.circles == 1 { Ok(()) } else { Err(Box::new(status)) }
     });
 }
 

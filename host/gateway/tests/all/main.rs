@@ -9,6 +9,7 @@ mod check;
 mod control;
 #[cfg(test)]
 mod data;
+#[cfg(test)]
 mod durable;
 #[cfg(test)]
 mod faults;

@@ -13,9 +13,12 @@ use edgewit_domain::topic::Topic;
 use super::*;
 use crate::{Batch, Sqlite};
 
+/// The payloads of a unit, and the sequence numbers that it got.
+type Told = (Vec<String>, Vec<u64>);
+
 /// Notes what it is told.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<(Vec<String>, Vec<u64>)>>>);
+struct Notes(Arc<Mutex<Vec<Told>>>);
 
 impl Readers for Notes {
     fn retract(&mut self, _: QueueNumber, _: u64) -> bool {
