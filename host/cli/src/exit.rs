@@ -46,12 +46,13 @@ impl From<Exit> for ExitCode {
 }
 
 /// Every code and its meaning, for `--help` and the guide. 2 is what the parser of the arguments ends with.
-const CODES: [(u8, &str); 6] = [
+const CODES: [(u8, &str); 7] = [
     (0, "done"),
     (1, "refused or failed, and the text says why; for `doctor` a check, for `try` a line"),
     (2, "the command line is not understood"),
     (64, "the configuration has mistakes or cannot be read, or `run` lacks `--dev`; nothing was started"),
     (69, "no gateway answers at the control socket, or it ended while it was followed"),
+    (74, "the disk failed while the store was written; nobody knows whether that was kept"),
     (75, "another gateway already runs with this data directory"),
 ];
 

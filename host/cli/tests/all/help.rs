@@ -6,7 +6,7 @@ use expect_test::expect_file;
 
 use crate::support::run;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 22] = [
     "run",
     "check",
     "ps",
@@ -14,6 +14,10 @@ const VERBS: [&str; 18] = [
     "logs",
     "pub",
     "sub",
+    "cloud",
+    "queue",
+    "dead",
+    "store",
     "restart",
     "stop",
     "start",
