@@ -67,8 +67,8 @@ fn check(file: &str, exports: &[&str], imports: &[&str]) {
 
 #[test]
 fn components_have_the_shape_that_their_documentation_says() {
-    check("threshold.wasm", &[MESSAGES, INIT, STATE], &[PUBLISH, CONFIG, LOG]);
-    check("window.wasm", &[MESSAGES, TICKS, INIT, STATE], &[PUBLISH, CONFIG, LOG]);
+    check("threshold.wasm", &[MESSAGES, INIT], &[PUBLISH, CONFIG, LOG, BUCKETS]);
+    check("window.wasm", &[MESSAGES, TICKS, INIT], &[PUBLISH, CONFIG, LOG, BUCKETS, BATCH]);
     check("sensors.wasm", &[TICKS, INIT, STATE], &[PUBLISH, CONFIG]);
 }
 

@@ -1,7 +1,5 @@
 //! When a value is out of bounds, and who is: pure, without messages.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 /// What is published at an edge.
@@ -60,50 +58,10 @@ impl Bounds {
     }
 }
 
-/// The sources that are out of bounds.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// A source that is out of bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raised {
-    sources: BTreeMap<String, Entry>,
-    /// Counts messages of raised sources, so that the longest silent one can be told.
-    heard: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    side: Side,
-    heard: u64,
-}
-
-impl Raised {
-    pub fn side(&self, source: &str) -> Option<Side> {
-        self.sources.get(source).map(|entry| entry.side)
-    }
-
-    /// Notes that a source spoke without changing sides.
-    pub fn heard(&mut self, source: &str) {
-        if let Some(entry) = self.sources.get_mut(source) {
-            self.heard += 1;
-            entry.heard = self.heard;
-        }
-    }
-
-    /// Notes where a source is now. Returns the source that had to be forgotten for it.
-    pub fn set(&mut self, source: &str, side: Option<Side>, most: usize) -> Option<String> {
-        let Some(side) = side else {
-            self.sources.remove(source);
-            return None;
-        };
-        let is_new = !self.sources.contains_key(source);
-        let forgotten = if is_new && self.sources.len() >= most { self.forget_longest_silent() } else { None };
-        self.heard += 1;
-        self.sources.insert(source.into(), Entry { side, heard: self.heard });
-        forgotten
-    }
-
-    fn forget_longest_silent(&mut self) -> Option<String> {
-        let (source, _) = self.sources.iter().min_by_key(|(_, entry)| entry.heard)?;
-        let source = source.clone();
-        self.sources.remove(&source);
-        Some(source)
-    }
+    pub side: Side,
+    /// Greater than that of every source that has been silent for longer.
+    pub heard: u64,
 }

@@ -2,32 +2,42 @@
 //!
 //! Only the edges are published, per source topic, so that what follows need not remember anything. Only sources that
 //! are out of bounds are remembered, and no more than `sources` of them: the one that has been silent longest is forgotten
-//! first, which at worst repeats an alert and never misses one. A message that cannot be read is rejected, because an
+//! first, which at worst repeats an alert and never misses one. They are in the bucket `state`, so that a fault or a power
+//! cut repeats none either. A message that cannot be read is rejected, because an
 //! alarm that drops readings silently is worse than none.
 
 mod alert;
 mod settings;
+mod state;
 
 use edgewit_sdk::{
-    CarryState, Component, ConfigError, Delivery, Failure, HandleMessages, Message, Start, component, json, log,
+    Component, ConfigError, Delivery, Failure, HandleMessages, Message, Reason, Start, component, json, log,
 };
 
-use alert::{Alert, Edge, Raised, Side};
+use alert::{Alert, Edge, Side};
 use settings::Settings;
+use state::State;
 
 /// The component.
 pub struct Threshold {
     settings: Settings,
-    raised: Raised,
+    state: Option<State>,
 }
 
 impl Component for Threshold {
     fn from_config() -> Result<Self, ConfigError> {
-        Ok(Self { settings: Settings::from_config()?, raised: Raised::default() })
+        Ok(Self { settings: Settings::from_config()?, state: None })
     }
 }
 
-impl Start for Threshold {}
+impl Start for Threshold {
+    fn init(&mut self, _: Reason) -> Result<(), String> {
+        match State::of(&mut self.state) {
+            Ok(_) => Ok(()),
+            Err(Failure::Retry(reason) | Failure::Reject(reason)) => Err(reason),
+        }
+    }
+}
 
 impl HandleMessages for Threshold {
     fn on_message(&mut self, delivery: Delivery) -> Result<(), Failure> {
@@ -35,19 +45,19 @@ impl HandleMessages for Threshold {
             .and_then(|whole| self.settings.field.number(&whole))
             .map_err(|reason| Failure::Reject(format!("`{}`: {reason}", delivery.topic())))?;
         let source = delivery.topic();
-        let before = self.raised.side(source);
+        let state = State::of(&mut self.state)?;
+        let before = state.side(source);
         let after = self.settings.bounds.judge(value, before);
         if before == after {
-            self.raised.heard(source);
-            return Ok(());
+            return state.heard(source);
         }
         if let Some(side) = before {
-            self.publish(&delivery, Edge::Cleared, side, value)?;
+            self.settings.publish(&delivery, Edge::Cleared, side, value)?;
         }
         if let Some(side) = after {
-            self.publish(&delivery, Edge::Raised, side, value)?;
+            self.settings.publish(&delivery, Edge::Raised, side, value)?;
         }
-        if let Some(forgotten) = self.raised.set(source, after, self.settings.sources) {
+        if let Some(forgotten) = state.set(source, after, self.settings.sources)? {
             log::warn(format!(
                 "more than {} sources are out of bounds: `{forgotten}` is forgotten",
                 self.settings.sources
@@ -57,33 +67,22 @@ impl HandleMessages for Threshold {
     }
 }
 
-impl Threshold {
+impl Settings {
     fn publish(&self, delivery: &Delivery, edge: Edge, side: Side, value: f64) -> Result<(), Failure> {
         let source = delivery.topic();
-        let output = &self.settings.output;
+        let output = &self.output;
         let topic = output
             .fill(source, &[])
             .ok_or_else(|| Failure::Reject(format!("`{source}` does not fill the output topic `{output}`")))?;
         let at = delivery.clock_trusted.then_some(delivery.received_at);
-        let limit = self.settings.bounds.limit(side);
+        let limit = self.bounds.limit(side);
         let message = Message::json(topic, &Alert { alert: edge, source, bound: side, limit, value, at })?;
-        let message = if self.settings.retain { message.retained() } else { message };
+        let message = if self.retain { message.retained() } else { message };
         Ok(message.publish()?)
     }
 }
 
-impl CarryState for Threshold {
-    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
-        serde_json::to_vec(&self.raised).map_err(|error| error.to_string())
-    }
-
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
-        self.raised = serde_json::from_slice(state).map_err(|error| format!("not a state of `threshold`: {error}"))?;
-        Ok(())
-    }
-}
-
-component!(Threshold: messages, init, state);
+component!(Threshold: messages, init);
 
 #[cfg(test)]
 mod tests;

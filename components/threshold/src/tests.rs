@@ -137,16 +137,52 @@ fn a_refused_alert_is_raised_again() {
     }
 }
 
+/// What is published, rejected and logged, with the instance gone before every message or never.
+fn life(loses_its_memory: bool) -> Vec<String> {
+    let config = [("above", "8"), ("below", "2"), ("hysteresis", "1"), ("sources", "3")];
+    let mut bench = bench(&config);
+    let mut said = Vec::new();
+    // Any numbers will do; these look arbitrary and are the same each time.
+    let mut number = 1_u64;
+    for _ in 0..600 {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if loses_its_memory {
+            bench.restart().unwrap();
+        }
+        let source = format!("s/{}", (number >> 40) % 6);
+        let payload = if number >> 60 == 0 { "?".to_string() } else { ((number >> 32) % 11).to_string() };
+        match bench.message(&source, payload) {
+            Ok(effects) => said.extend(effects.lines().into_iter().map(|(topic, line)| format!("{topic} {line}"))),
+            Err(failure) => said.push(format!("{failure:?}")),
+        }
+        said.extend(bench.take_logs().into_iter().map(|line| line.text));
+    }
+    said
+}
+
 #[test]
-fn a_planned_renewal_repeats_no_alert() {
-    let mut bench = bench(&[("field", "value"), ("above", "8")]);
-    bench.init(Reason::First).unwrap();
-    edges(&mut bench, "s", "9");
-    bench.recycle().unwrap();
-    assert_eq!(edges(&mut bench, "s", "9"), Vec::<String>::new());
-    assert_eq!(edges(&mut bench, "s", "1"), ["alerts/s cleared above"]);
-    for state in [&b""[..], b"{}", b"no state"] {
-        assert!(bench.restore(state).is_err());
+fn h5_without_its_memory_it_says_the_same_byte_for_byte() {
+    let uninterrupted = life(false);
+    for word in ["raised", "cleared", "is forgotten", "Reject"] {
+        assert!(uninterrupted.iter().any(|line| line.contains(word)), "the life has no case of `{word}`");
+    }
+    assert_eq!(life(true), uninterrupted);
+}
+
+#[test]
+fn without_its_bucket_it_does_not_start_and_says_which_line_it_needs() {
+    let mut bench = bench(&[("above", "8")]).granting_buckets(["other"]);
+    let reason = bench.init(Reason::First).unwrap_err();
+    assert!(reason.ends_with("[component.NAME.grant.kv]\nstate = \"own\""), "{reason}");
+    let mut foreign = self::bench(&[("above", "8")]).with_value("state", "raised/s", "no source");
+    assert!(foreign.init(Reason::First).unwrap_err().contains("`raised/s`"));
+}
+
+#[test]
+fn an_alert_that_the_bucket_has_no_room_for_is_rejected_and_said_again() {
+    let mut bench = bench(&[("above", "8")]).with_bucket_quota(20);
+    for _ in 0..2 {
+        assert!(matches!(bench.message("s", "9"), Err(Failure::Reject(reason)) if reason.contains("may hold 20")));
     }
 }
 
@@ -154,9 +190,10 @@ fn a_planned_renewal_repeats_no_alert() {
 fn an_alert_of_a_bound_that_is_gone_clears() {
     let mut old = bench(&[("field", "value"), ("below", "2"), ("above", "8")]);
     edges(&mut old, "s", "1");
-    let state = serde_json::to_vec(&old.component().raised).unwrap();
     let mut new = bench(&[("field", "value"), ("above", "8")]);
-    new.restore(&state).unwrap();
+    for (key, value) in old.values("state") {
+        new = new.with_value("state", &key, value);
+    }
     assert_eq!(edges(&mut new, "s", "1"), ["alerts/s cleared below"]);
 }
 

@@ -17,26 +17,27 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    fn of(value: f64, topic: &str) -> Self {
+    pub fn of(value: f64, topic: &str) -> Self {
         Self { count: 1, min: value, max: value, mean: value, last: value, topic: topic.into() }
     }
 
-    fn add(&mut self, value: f64, topic: &str) {
-        self.count += 1;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        // Each term is divided before they are subtracted: a sum of readings could leave the range of numbers.
-        let count = self.count as f64;
-        self.mean += value / count - self.mean / count;
-        self.last = value;
-        if self.topic != topic {
-            self.topic = topic.into();
+    /// With one more reading.
+    pub fn with(&self, value: f64, topic: &str) -> Self {
+        let count = self.count + 1;
+        Self {
+            count,
+            min: self.min.min(value),
+            max: self.max.max(value),
+            // Each term is divided before they are subtracted: a sum of readings could leave the range of numbers.
+            mean: self.mean + (value / count as f64 - self.mean / count as f64),
+            last: value,
+            topic: topic.into(),
         }
     }
 }
 
 /// Readings that are in no aggregate, and why.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     pub unreadable: u64,
     pub late: u64,
@@ -46,7 +47,7 @@ pub struct Missing {
 }
 
 /// One window.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Window {
     /// Milliseconds since 1970; none where it began before the gateway's clock was set.
     pub from: Option<u64>,
@@ -55,16 +56,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// Takes a reading in. A key more than `most` is counted only.
-    pub fn add(&mut self, key: &str, topic: &str, value: f64, most: usize) {
-        let has_room = self.keys.len() < most;
-        match self.keys.get_mut(key) {
-            Some(aggregate) => aggregate.add(value, topic),
-            None if has_room => {
-                self.keys.insert(key.into(), Aggregate::of(value, topic));
-            }
-            None => self.missing.beyond_keys += 1,
-        }
+    /// Whether a reading of this key may be taken in, where there may be so many keys.
+    pub fn has_room(&self, key: &str, most: usize) -> bool {
+        self.keys.len() < most || self.keys.contains_key(key)
     }
 }
 
@@ -74,14 +68,12 @@ mod tests {
 
     #[test]
     fn a_mean_stays_within_its_readings() {
-        let mut window = Window::default();
-        for value in [f64::MAX, -f64::MAX, f64::MAX, f64::MAX, -f64::MAX] {
-            window.add("k", "t", value, 1);
-            let aggregate = &window.keys["k"];
+        let mut aggregate = Aggregate::of(f64::MAX, "t");
+        for value in [-f64::MAX, f64::MAX, f64::MAX, -f64::MAX] {
+            aggregate = aggregate.with(value, "t");
             assert!(aggregate.mean >= aggregate.min && aggregate.mean <= aggregate.max, "{aggregate:?}");
         }
-        let mut window = Window::default();
-        (1..=1_000).for_each(|value| window.add("k", "t", f64::from(value), 1));
-        assert!((window.keys["k"].mean - 500.5).abs() < 1e-9);
+        let aggregate = (2..=1_000).fold(Aggregate::of(1.0, "t"), |all, value| all.with(f64::from(value), "t"));
+        assert!((aggregate.mean - 500.5).abs() < 1e-9);
     }
 }

@@ -3,24 +3,32 @@
 //! A window ends with each tick of a timer of the configuration, and the next one begins: time is the gateway's matter.
 //! Nothing that a message holds makes a handling fail: what cannot be read is counted, and said once a window, because one
 //! broken sensor must not stop the others. Nor does a full queue: an aggregate that could not be published stays and
-//! goes on growing until the next tick, since failing would throw away the instance and all readings with it.
+//! goes on growing until the next tick. The open window is in the bucket `state`, so that a fault or a power cut takes
+//! no reading with it; a reading that the bucket has no room for is rejected.
 
 mod aggregate;
 mod settings;
+mod state;
+
+use std::collections::BTreeSet;
 
 use edgewit_sdk::{
-    CarryState, Component, ConfigError, Delivery, Failure, HandleMessages, HandleTicks, Message, PublishError, Start,
-    Tick, component, json, log,
+    Component, ConfigError, Delivery, Failure, HandleMessages, HandleTicks, Message, PublishError, Reason, Start, Tick,
+    component, json, log,
 };
 use serde::Serialize;
 
-use aggregate::{Aggregate, Missing, Window};
+use aggregate::{Aggregate, Missing};
 use settings::Settings;
+use state::State;
+
+/// As long as a topic.
+const KEY_BYTES: usize = 1024;
 
 /// The component.
 pub struct TumblingWindow {
     settings: Settings,
-    window: Window,
+    state: Option<State>,
 }
 
 /// What is published for a key.
@@ -47,27 +55,36 @@ struct Reading {
 
 impl Component for TumblingWindow {
     fn from_config() -> Result<Self, ConfigError> {
-        Ok(Self { settings: Settings::from_config()?, window: Window::default() })
+        Ok(Self { settings: Settings::from_config()?, state: None })
     }
 }
 
-impl Start for TumblingWindow {}
+impl Start for TumblingWindow {
+    fn init(&mut self, _: Reason) -> Result<(), String> {
+        match State::of(&mut self.state) {
+            Ok(_) => Ok(()),
+            Err(Failure::Retry(reason) | Failure::Reject(reason)) => Err(reason),
+        }
+    }
+}
 
 impl HandleMessages for TumblingWindow {
     fn on_message(&mut self, delivery: Delivery) -> Result<(), Failure> {
         let topic = delivery.topic();
-        let window = &mut self.window;
+        let state = State::of(&mut self.state)?;
         match self.settings.read(&delivery) {
-            Err(reason) => {
-                window.missing.unreadable += 1;
-                window.missing.last_reason = format!("`{topic}`: {reason}");
+            Err(reason) => state.miss(|missing| {
+                missing.unreadable += 1;
+                missing.last_reason = format!("`{topic}`: {reason}");
+            }),
+            Ok(Reading { at: Some(at), .. }) if state.window().from.is_some_and(|from| at < from as f64) => {
+                state.miss(|missing| missing.late += 1)
             }
-            Ok(Reading { at: Some(at), .. }) if window.from.is_some_and(|from| at < from as f64) => {
-                window.missing.late += 1;
+            Ok(Reading { key, value, .. }) if state.window().has_room(&key, self.settings.keys) => {
+                state.add(key, topic, value)
             }
-            Ok(reading) => window.add(&reading.key, topic, reading.value, self.settings.keys),
+            Ok(_) => state.miss(|missing| missing.beyond_keys += 1),
         }
-        Ok(())
     }
 }
 
@@ -78,6 +95,9 @@ impl Settings {
             Some(path) => path.text(&whole)?,
             None => delivery.topic().to_string(),
         };
+        if key.len() > KEY_BYTES || key.contains('\0') {
+            return Err(format!("a key has at most {KEY_BYTES} bytes and no null character"));
+        }
         let at = self.time_field.as_ref().map(|path| path.number(&whole)).transpose()?;
         Ok(Reading { value: self.field.number(&whole)?, key, at })
     }
@@ -93,15 +113,13 @@ impl HandleTicks for TumblingWindow {
             return Ok(());
         }
         let to = tick.clock_trusted.then_some(tick.at);
-        let ended = std::mem::replace(&mut self.window, Window { from: to, ..Window::default() });
-        report(&ended.missing);
-        for (key, aggregate) in ended.keys {
-            if self.publish(&key, &aggregate, ended.from, to) == Sent::Later {
-                self.window.keys.insert(key, aggregate);
-                self.window.from = ended.from;
-            }
-        }
-        Ok(())
+        let state = State::of(&mut self.state)?;
+        let window = state.window();
+        report(&window.missing);
+        let sent = |key: &str, aggregate| self.settings.publish(key, aggregate, window.from, to);
+        let later = window.keys.iter().filter(|(key, aggregate)| sent(key, aggregate) == Sent::Later);
+        let open: BTreeSet<String> = later.map(|(key, _)| key.clone()).collect();
+        state.end(&open, to)
     }
 }
 
@@ -113,9 +131,9 @@ enum Sent {
     Later,
 }
 
-impl TumblingWindow {
+impl Settings {
     fn publish(&self, key: &str, aggregate: &Aggregate, from: Option<u64>, to: Option<u64>) -> Sent {
-        let output = &self.settings.output;
+        let output = &self.output;
         let Some(topic) = output.fill(&aggregate.topic, &[("key", key)]) else {
             log::error(format!("`{}` does not fill the output topic `{output}`: its window is lost", aggregate.topic));
             return Sent::Done;
@@ -124,7 +142,7 @@ impl TumblingWindow {
         let Ok(message) = Message::json(topic, &Summary { key, count, min, max, mean, last, from, to }) else {
             return Sent::Done;
         };
-        let message = if self.settings.retain { message.retained() } else { message };
+        let message = if self.retain { message.retained() } else { message };
         match message.publish() {
             Ok(()) => Sent::Done,
             Err(error @ (PublishError::NoRoom(_) | PublishError::Quota(_))) => {
@@ -151,18 +169,7 @@ fn report(missing: &Missing) {
     }
 }
 
-impl CarryState for TumblingWindow {
-    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
-        serde_json::to_vec(&self.window).map_err(|error| error.to_string())
-    }
-
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
-        self.window = serde_json::from_slice(state).map_err(|error| format!("not a state of `window`: {error}"))?;
-        Ok(())
-    }
-}
-
-component!(TumblingWindow: messages, ticks, init, state);
+component!(TumblingWindow: messages, ticks, init);
 
 #[cfg(test)]
 mod tests;

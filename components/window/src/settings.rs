@@ -5,6 +5,9 @@ use edgewit_sdk::{ConfigError, config, json};
 
 const KEYS: &[&str] = &["field", "key_field", "time_field", "output", "timer", "keys", "retain"];
 
+/// A handling may change a few more keys of a bucket.
+const MOST_KEYS: usize = 4000;
+
 pub struct Settings {
     /// Where the number is.
     pub field: json::Path,
@@ -41,6 +44,10 @@ impl Settings {
         };
         if settings.keys == 0 {
             return Err(ConfigError::invalid("keys", "a window needs room for at least one key"));
+        }
+        if settings.keys > MOST_KEYS {
+            let reason = format!("a window has at most {MOST_KEYS} keys, since it ends in one handling");
+            return Err(ConfigError::invalid("keys", reason));
         }
         Ok(settings)
     }

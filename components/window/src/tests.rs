@@ -31,7 +31,7 @@ fn logged(bench: &mut Bench<TumblingWindow>) -> String {
 fn a_window_is_count_min_max_mean_last() {
     let mut bench = bench(&[("field", "value")]);
     for value in ["4", "1.5", "9", "3.5"] {
-        assert!(bench.message("s/a", format!("{{\"value\": {value}}}")).unwrap().is_empty());
+        assert_eq!(bench.message("s/a", format!("{{\"value\": {value}}}")).unwrap().published, []);
     }
     let expected =
         json!({"key": "s/a", "count": 4, "min": 1.5, "max": 9.0, "mean": 4.5, "last": 3.5, "to": bench.now_ms()});
@@ -70,7 +70,7 @@ fn what_cannot_be_read_is_counted_and_said_once_a_window() {
     let mut bench = bench(&[("field", "value")]);
     let deep = "[".repeat(100_000);
     for payload in ["", "{", "9", r#"{"value": "9"}"#, r#"{"value": 1e999}"#, &deep, r#"{"value": null}"#] {
-        assert!(bench.message("s/a", payload).unwrap().is_empty());
+        assert_eq!(bench.message("s/a", payload).unwrap().published, []);
     }
     bench.message("s/a", r#"{"value": 5}"#).unwrap();
     assert_eq!(logged(&mut bench), "");
@@ -115,8 +115,9 @@ fn an_aggregate_without_room_goes_on_growing() {
         bench.message("free", "1").unwrap();
         assert_eq!(counts(&mut bench), [("windows/free".to_string(), 1)]);
     }
-    assert_eq!(bench.component().window.keys["full"].count, 2);
-    assert_eq!(bench.component().window.from, None, "it still begins where it began");
+    let window = bench.component().state.as_ref().unwrap().window();
+    assert_eq!(window.keys["full"].count, 2);
+    assert_eq!(window.from, None, "it still begins where it began");
     assert!(logged(&mut bench).contains("goes on until the next tick"));
 }
 
@@ -156,24 +157,71 @@ fn an_unset_clock_is_not_quoted() {
     assert_eq!(effects.lines()[0].1, r#"{"key":"s","count":1,"min":1.0,"max":1.0,"mean":1.0,"last":1.0}"#);
 }
 
+/// What is published and logged over many windows, with the instance gone before every call or never.
+fn life(loses_its_memory: bool) -> Vec<String> {
+    let config = [("field", "v"), ("key_field", "k"), ("time_field", "t"), ("keys", "3"), ("output", "out/{key}")];
+    let mut bench = bench(&config).refusing("out/1", PublishError::NoRoom("uplink".into())).granting(["out/#"]);
+    let mut said = Vec::new();
+    // Any numbers will do; these look arbitrary and are the same each time.
+    let mut number = 1_u64;
+    for round in 0..600_u64 {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if loses_its_memory {
+            bench.restart().unwrap();
+        }
+        // The key without room comes late, since from then on the window has no new beginning.
+        let key = if round < 300 { 2 + (number >> 40) % 4 } else { (number >> 40) % 6 };
+        let value = (number >> 11) as f64 / 1e13 - 300.0;
+        let effects = match number >> 60 {
+            0 => {
+                bench.advance(Duration::from_secs(1)).unwrap();
+                bench.tick("window").unwrap()
+            }
+            1 => bench.message("s", "no JSON").unwrap(),
+            late_or_not => {
+                let at = bench.now_ms() - late_or_not / 15 * 60_000;
+                bench.message(&format!("s/{round}"), format!("{{\"v\": {value}, \"k\": {key}, \"t\": {at}}}")).unwrap()
+            }
+        };
+        said.extend(effects.lines().into_iter().map(|(topic, line)| format!("{topic} {line}")));
+        said.push(logged(&mut bench));
+    }
+    said
+}
+
 #[test]
-fn a_planned_renewal_keeps_the_window() {
-    let mut bench = bench(&[("retain", "true")]);
-    bench.init(Reason::First).unwrap();
-    bench.message("s", "0.1").unwrap();
-    bench.message("s", "{").unwrap();
-    bench.recycle().unwrap();
-    bench.message("s", "2").unwrap();
-    let effects = bench.tick("window").unwrap();
-    assert!(effects.lines()[0].1.contains(r#""count":2,"min":0.1,"max":2.0"#) && effects.published[0].retain);
-    assert!(logged(&mut bench).contains("1 messages could not be read"));
-    assert!(bench.restore(b"no state").is_err());
+fn h5_without_its_memory_it_says_the_same_byte_for_byte() {
+    let uninterrupted = life(false);
+    assert!(uninterrupted.iter().filter(|line| line.starts_with("out/")).count() > 30);
+    for word in ["could not be read", "older than the window", "a key too many", "until the next tick"] {
+        assert!(uninterrupted.iter().any(|line| line.contains(word)), "the life has no case of `{word}`");
+    }
+    assert_eq!(life(true), uninterrupted);
+}
+
+#[test]
+fn without_its_bucket_it_does_not_start_and_says_which_line_it_needs() {
+    let mut bench = bench(&[]).granting_buckets(["other"]);
+    let reason = bench.init(Reason::First).unwrap_err();
+    assert!(reason.ends_with("[component.NAME.grant.kv]\nstate = \"own\""), "{reason}");
+    let mut foreign = self::bench(&[]).with_value("state", "key/s", "no aggregate");
+    assert!(foreign.init(Reason::First).unwrap_err().contains("`key/s`"));
+}
+
+#[test]
+fn a_reading_that_the_bucket_has_no_room_for_is_rejected_and_the_window_goes_on() {
+    let mut bench = bench(&[]).with_bucket_quota(120);
+    bench.message("a", "1").unwrap();
+    assert!(matches!(bench.message("b", "1"), Err(Failure::Reject(reason)) if reason.contains("may hold 120")));
+    assert_eq!(counts(&mut bench), [("windows/a".to_string(), 1)]);
+    assert_eq!(bench.values("state").into_keys().collect::<Vec<_>>(), ["window"], "what has ended is gone");
 }
 
 #[test]
 fn a_broken_configuration_says_how_to_mend_it() {
-    let cases: [(&[(&str, &str)], &str); 6] = [
+    let cases: [(&[(&str, &str)], &str); 7] = [
         (&[("keys", "0")], "at least one key"),
+        (&[("keys", "4001")], "at most 4000 keys"),
         (&[("keys", "-1")], "`keys = \"-1\"`"),
         (&[("output", "averages/{room}")], "`{room}` stands for nothing"),
         (&[("field", ".")], "joined by single dots"),
