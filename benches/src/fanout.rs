@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, WallTime};
@@ -92,16 +92,12 @@ fn table(size: u32) -> Result<RoutingTable> {
 }
 
 fn envelope(topic: &str) -> Result<Envelope> {
-    Ok(Envelope {
-        message: Message::new(Topic::parse(topic)?, *b"payload"),
-        id: MessageId { epoch: 0, number: 0 },
-        origin: Origin::Operator,
-        hops: 0,
-        trail: None,
-        received: WallTime { unix_ms: 0, trusted: true },
-        since: Duration::ZERO,
-        expires: None,
-    })
+    Ok(Envelope::new(
+        Message::new(Topic::parse(topic)?, *b"payload"),
+        MessageId { epoch: 0, number: 0 },
+        Origin::Operator,
+        WallTime { unix_ms: 0, trusted: true },
+    ))
 }
 
 fn plan_all(table: &RoutingTable, messages: &[Envelope]) -> Result<f64> {

@@ -149,6 +149,11 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// A message that no handling led to and that nobody stops wanting, taken when running time began.
+    pub fn new(message: Message, id: MessageId, origin: Origin, received: WallTime) -> Self {
+        Envelope { message, id, origin, hops: 0, trail: None, received, since: Duration::ZERO, expires: None }
+    }
+
     /// `now` is running time, by the clock of the hub that took the message.
     pub fn is_expired(&self, now: Duration) -> bool {
         self.expires.is_some_and(|expires| expires <= now)

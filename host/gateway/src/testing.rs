@@ -14,16 +14,12 @@ pub fn message(topic: &str, payload: &str) -> Message {
 }
 
 pub fn envelope(topic: &str, payload: &str) -> Arc<Envelope> {
-    Arc::new(Envelope {
-        message: message(topic, payload),
-        id: MessageId { epoch: 0, number: 0 },
-        origin: Origin::Operator,
-        hops: 0,
-        trail: None,
-        received: WallTime { unix_ms: 0, trusted: true },
-        since: Duration::ZERO,
-        expires: None,
-    })
+    Arc::new(Envelope::new(
+        message(topic, payload),
+        MessageId { epoch: 0, number: 0 },
+        Origin::Operator,
+        WallTime { unix_ms: 0, trusted: true },
+    ))
 }
 
 pub fn bounds(messages: u64) -> Bounds {

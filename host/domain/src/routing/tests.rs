@@ -1,7 +1,6 @@
 //! Routing against trying every route one by one, and the promises about who hears what.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -11,16 +10,12 @@ use crate::message::{Envelope, Message, MessageId, Origin, Qos, Trail, WallTime}
 use crate::topic::Topic;
 
 fn envelope(topic: &str, origin: Origin) -> Envelope {
-    Envelope {
-        message: Message::new(Topic::parse(topic).unwrap(), []),
-        id: MessageId { epoch: 0, number: 0 },
+    Envelope::new(
+        Message::new(Topic::parse(topic).unwrap(), []),
+        MessageId { epoch: 0, number: 0 },
         origin,
-        hops: 0,
-        trail: None,
-        received: WallTime { unix_ms: 0, trusted: false },
-        since: Duration::ZERO,
-        expires: None,
-    }
+        WallTime { unix_ms: 0, trusted: false },
+    )
 }
 
 fn route(reader: u32, filter: &str, owner: &str, own: bool) -> Route {

@@ -114,14 +114,13 @@ impl Bench {
     fn message(&mut self, topic: Topic, payload: Vec<u8>) -> Result<Outcome, Fault> {
         self.messages += 1;
         let envelope = Arc::new(Envelope {
-            message: Message::new(topic, payload),
-            id: MessageId { epoch: 0, number: self.messages },
-            origin: Origin::Operator,
-            hops: 0,
-            trail: None,
-            received: wall(),
             since: self.clock.now(),
-            expires: None,
+            ..Envelope::new(
+                Message::new(topic, payload),
+                MessageId { epoch: 0, number: self.messages },
+                Origin::Operator,
+                wall(),
+            )
         });
         self.handle(|instance| instance.on_message(&Delivery { envelope, attempt: 1, sequence: None }))
     }

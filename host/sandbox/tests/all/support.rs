@@ -153,15 +153,11 @@ pub fn publishes(effects: &Effects) -> Vec<(String, String)> {
 }
 
 pub fn delivery(topic: &str, payload: &[u8]) -> Delivery {
-    let envelope = Envelope {
-        message: Message::new(Topic::parse(topic).unwrap(), payload),
-        id: MessageId { epoch: 1, number: 2 },
-        origin: Origin::Operator,
-        hops: 0,
-        trail: None,
-        received: WallTime { unix_ms: 1_700_000_000_000, trusted: true },
-        since: Duration::ZERO,
-        expires: None,
-    };
+    let envelope = Envelope::new(
+        Message::new(Topic::parse(topic).unwrap(), payload),
+        MessageId { epoch: 1, number: 2 },
+        Origin::Operator,
+        WallTime { unix_ms: 1_700_000_000_000, trusted: true },
+    );
     Delivery { envelope: Arc::new(envelope), attempt: 1, sequence: None }
 }

@@ -52,16 +52,12 @@ impl Queue {
 
     pub fn publish(&self, topic: &str, payload: impl Into<Vec<u8>>) {
         let mut rows = self.rows.lock().unwrap();
-        let envelope = Envelope {
-            message: Message::new(Topic::parse(topic).unwrap(), payload),
-            id: MessageId { epoch: 1, number: rows.published },
-            origin: Origin::Operator,
-            hops: 0,
-            trail: None,
-            received: WallTime { unix_ms: 0, trusted: false },
-            since: Duration::ZERO,
-            expires: None,
-        };
+        let envelope = Envelope::new(
+            Message::new(Topic::parse(topic).unwrap(), payload),
+            MessageId { epoch: 1, number: rows.published },
+            Origin::Operator,
+            WallTime { unix_ms: 0, trusted: false },
+        );
         let sequence = rows.published;
         rows.waiting.push_back(Outgoing { sequence, envelope: Arc::new(envelope) });
         rows.published += 1;
