@@ -83,7 +83,9 @@ impl StorePlace {
             watch(progress);
             ControlFlow::Continue(())
         };
-        Ok(disk.engine().check(&(Arc::new(watch) as _))?)
+        let checked = disk.engine().check(&(Arc::new(watch) as _))?;
+        leave(disk);
+        Ok(checked)
     }
 
     pub fn stats(&self) -> Result<StoreStats, ToolError> {
@@ -104,6 +106,7 @@ impl StorePlace {
             uptime_ms: opened.uptime.map_or(0, |(uptime, _)| crate::desk::millis(uptime)),
             clean: disk.left_clean(),
         };
+        leave(disk);
         Ok(stats)
     }
 
@@ -117,5 +120,13 @@ impl StorePlace {
         let made = std::fs::create_dir_all(&self.path);
         made.map_err(|source| ToolError::Folder { path: self.path.clone(), source })?;
         Ok(transfer::import(file, &self.path, self.kind, progress)?)
+    }
+}
+
+/// A store that was closed in good order is so again; any other is for the gateway to put right.
+fn leave(disk: Disk) {
+    if disk.left_clean() {
+        // Whoever opens it next takes it for one that was not closed, and handles with care what heads its queues.
+        let _ = disk.close();
     }
 }

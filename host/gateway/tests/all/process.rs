@@ -6,6 +6,7 @@ use std::process::{Child, Command as Start, Stdio};
 use std::time::{Duration, Instant};
 
 use edgewit_domain::control::{Command, Reply, Status};
+use edgewit_domain::message::Qos;
 use edgewit_gateway::control::Client;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -240,4 +241,46 @@ fn a_broken_configuration_ends_with_64_and_says_everything() {
     let expected: BTreeSet<&str> = ["gateway.thing", "data", "did you mean `artifact`?"].into();
     assert!(expected.iter().all(|part| said.contains(part)), "{said}");
     assert!(!world.path("data").exists(), "nothing was started");
+}
+
+/// [A1] [H1] Each round publishes another number of messages, and ends the process by SIGKILL while a component works
+/// them off.
+#[test]
+fn a1_a_gateway_killed_again_and_again_loses_nothing_doubles_nothing_and_keeps_the_order() {
+    let durable = |name: &str, to: &str, further: &str| {
+        format!(
+            "[component.{name}]\nartifact = \"echo.wasm\"\nconfig.to = \"{to}\"\ngrant.publish.to = \"{to}\"\n\
+             subscribe.in = {{ filter = \"{name}/in\", delivery = \"durable\" }}\n{further}\n"
+        )
+    };
+    let world = World::new(&[durable("a", "b/in", ""), durable("b", "c", "enabled = false")]);
+    let mut acknowledged = 0;
+    for round in 0..12 {
+        let process = Process::start(&world, "a");
+        let mut client = Client::connect(&world.socket()).unwrap();
+        for _ in 0..20 + 67 * round % 150 {
+            let payload = acknowledged.to_string().into_bytes();
+            let publish = Command::Publish { topic: "a/in".into(), payload, qos: Qos::AtLeastOnce, retain: false };
+            assert_eq!(client.ask(&publish).unwrap(), Reply::Done);
+            acknowledged += 1;
+        }
+        drop(process);
+    }
+    let process = Process::start(&world, "a");
+    eventually("a's queue to be empty", || match process.status()?.components.get("a") {
+        Some(status) if status.queued == 0 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let mut kept = Vec::new();
+    let mut from = 0;
+    loop {
+        let rows = match process.ask(&Command::Rows { queue: "component/b/in".into(), from, count: 500 }).unwrap() {
+            Reply::Rows { rows } => rows,
+            other => panic!("{other:?}"),
+        };
+        let Some(last) = rows.last() else { break };
+        from = last.sequence + 1;
+        kept.extend(rows.into_iter().map(|row| String::from_utf8(row.message.payload).unwrap()));
+    }
+    assert_eq!(kept, (0..acknowledged).map(|number| number.to_string()).collect::<Vec<_>>());
 }
