@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use edgewit_domain::config::{Cloud, Config, Downlink, Uplink};
 use edgewit_domain::control::{CloudStatus, DownlinkStatus, LinkState, UplinkStatus};
-use edgewit_domain::ledger::Refusal;
+use edgewit_domain::ledger::{Refusal, Unit};
 use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::Topic;
-use edgewit_net::link::{self, DownlinkRule, Plan, State, Status, Stop, UplinkRule};
-use tokio::sync::watch;
+use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, State, Status, Stop, UplinkRule};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -230,6 +230,25 @@ fn state(status: &Status, now: Duration) -> LinkState {
         State::Connecting => LinkState::Connecting,
         State::Connected { since } => LinkState::Connected { for_ms: millis(now.saturating_sub(since)) },
     }
+}
+
+/// Commits units, and ends when they are on disk.
+fn commit(hub: &Hub, units: Vec<Unit>) -> BoxFuture<Result<(), NotStored>> {
+    let (told, outcome) = oneshot::channel();
+    let Ok(store) = hub.store() else {
+        return Box::pin(async { Err(NotStored(Refusal::Closed.to_string())) });
+    };
+    store.submit(units, move |outcome| {
+        // Who does not wait any more does not want to know.
+        let _ = told.send(outcome.refusal);
+    });
+    Box::pin(async move {
+        match outcome.await {
+            Ok(None) => Ok(()),
+            Ok(Some(refusal)) => Err(NotStored(refusal.to_string())),
+            Err(_) => Err(NotStored("the disk failed, and the gateway is ending".to_owned())),
+        }
+    })
 }
 
 /// Keeps the retained topic `$edgewit/cloud/NAME` as the link is.

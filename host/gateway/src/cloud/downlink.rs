@@ -13,6 +13,7 @@ use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber}
 use edgewit_net::link::{BoxFuture, Downlink, NotStored};
 use tokio::sync::oneshot;
 
+use super::commit;
 use crate::clock::wall;
 use crate::hub::{Hub, PublishError};
 
@@ -37,25 +38,15 @@ impl StoredDownlink {
     }
 
     fn bury(&self, rule: &str, message: Message, reason: String) -> BoxFuture<Result<(), NotStored>> {
-        let (told, outcome) = oneshot::channel();
-        let (Some(queue), Ok(store)) = (self.dead.get(rule), self.hub.store()) else {
-            return Box::pin(async { Err(NotStored(Refusal::Closed.to_string())) });
+        let Some(queue) = self.dead.get(rule) else {
+            return Box::pin(async { Err(NotStored(Refusal::Gone.to_string())) });
         };
         let total = self.buried.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::error!(rule, topic = %message.topic, reason, total, "A message from the cloud found no room; it is a dead letter now");
         let envelope = self.hub.envelope(message, Origin::Cloud(self.cloud.clone()));
         let note = DeathNote { queue: None, reason, attempts: 0, backtrace: String::new(), at: wall() };
         let burial = Some(Burial { queue: *queue, envelope, note });
-        store.submit(vec![Unit { burial, ..Unit::default() }], move |outcome| {
-            let _ = told.send(outcome.refusal);
-        });
-        Box::pin(async move {
-            match outcome.await {
-                Ok(None) => Ok(()),
-                Ok(Some(refusal)) => Err(NotStored(refusal.to_string())),
-                Err(_) => Err(NotStored("the disk failed, and the gateway is ending".to_owned())),
-            }
-        })
+        commit(&self.hub, vec![Unit { burial, ..Unit::default() }])
     }
 }
 

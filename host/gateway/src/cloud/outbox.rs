@@ -8,8 +8,8 @@ use edgewit_domain::config::{DeadFullRule, Uplink};
 use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit};
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_net::link::{BoxFuture, NotStored, Outbox, Outgoing};
-use tokio::sync::oneshot;
 
+use super::commit;
 use crate::clock::wall;
 use crate::hub::{Attached, Hub, Interest, Reading};
 use crate::mailbox::Mailbox;
@@ -53,25 +53,6 @@ impl StoredOutbox {
     pub fn queue(&self) -> QueueNumber {
         self.attached.queue
     }
-
-    /// Commits a unit for each of these rows. Until that is on disk nothing else may happen to them.
-    fn commit(&self, units: Vec<Unit>) -> BoxFuture<Result<(), NotStored>> {
-        let (told, outcome) = oneshot::channel();
-        let Ok(store) = self.hub.store() else {
-            return Box::pin(async { Err(NotStored(Refusal::Closed.to_string())) });
-        };
-        store.submit(units, move |outcome| {
-            // Who does not wait any more does not want to know.
-            let _ = told.send(outcome.refusal);
-        });
-        Box::pin(async move {
-            match outcome.await {
-                Ok(None) => Ok(()),
-                Ok(Some(refusal)) => Err(NotStored(refusal.to_string())),
-                Err(_) => Err(NotStored("the disk failed, and the gateway is ending".to_owned())),
-            }
-        })
-    }
 }
 
 impl Outbox for StoredOutbox {
@@ -107,7 +88,7 @@ impl Outbox for StoredOutbox {
         let rows = sequences.iter().filter_map(|sequence| in_hand.remove(sequence));
         let units = rows.map(|row| Unit { consumed: Some(row.taken(queue)), ..Unit::default() }).collect();
         drop(in_hand);
-        self.commit(units)
+        commit(&self.hub, units)
     }
 
     fn give_up(&self, sequence: u64, reason: String) -> BoxFuture<Result<(), NotStored>> {
@@ -122,6 +103,6 @@ impl Outbox for StoredOutbox {
         };
         let burial = Burial { queue: self.dead, envelope: row.envelope.clone(), note };
         let consumed = Some(row.taken(self.attached.queue));
-        self.commit(vec![Unit { consumed, burial: Some(burial), ..Unit::default() }])
+        commit(&self.hub, vec![Unit { consumed, burial: Some(burial), ..Unit::default() }])
     }
 }
