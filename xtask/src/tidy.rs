@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::root;
 
+mod features;
 mod layers;
 mod promises;
 
@@ -56,6 +57,7 @@ pub fn run_verb(_: &[String]) -> Result<()> {
     complaints.extend(idle.map(|((name, path, _), _)| format!("{path}: needs no exception from {name} any more")));
     complaints.extend(layers::check(&files));
     complaints.extend(promises::check(&files));
+    complaints.extend(features::check()?);
     if complaints.is_empty() {
         return Ok(());
     }

@@ -20,7 +20,7 @@ use edgewit_domain::topic::Topic;
 use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, State, Status, Stop, UplinkRule};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::files::ConfigFile;
 use crate::hub::Hub;
@@ -73,9 +73,10 @@ impl Clouds {
             let gone: Vec<Arc<str>> = gone.map(|(name, _)| name.clone()).collect();
             gone.iter().filter_map(|name| links.remove(name)).collect()
         };
-        for link in ended {
-            let kept = |uplink: &Uplink| config.uplinks.contains_key(&uplink.name);
-            self.end(link, kept).await;
+        for link in self.end(ended).await {
+            let rules = link.made.uplinks.iter().zip(&link.outboxes);
+            let gone = rules.filter(|(rule, _)| !config.uplinks.contains_key(&rule.name));
+            gone.for_each(|(_, outbox)| outbox.abandon());
         }
         for (name, made) in wanted {
             if lock(&self.links).contains_key(&name) {
@@ -92,26 +93,22 @@ impl Clouds {
         }
     }
 
-    /// Ends every link. Their queues wait for the next start.
+    /// Ends every link. Their queues go on collecting, for the next start.
     pub async fn close(&self) {
         let links = std::mem::take(&mut *lock(&self.links));
-        for link in links.values() {
-            link.stop.stop();
-        }
-        for link in links.into_values() {
-            self.end(link, |_| true).await;
-        }
+        self.end(links.into_values().collect()).await;
     }
 
-    async fn end(&self, link: Link, kept: impl Fn(&Uplink) -> bool) {
-        link.stop.stop();
-        let abort = link.task.abort_handle();
-        if timeout(LEAVE, link.task).await.is_err() {
-            abort.abort();
+    /// None of them is waited for longer than the others.
+    async fn end(&self, mut links: Vec<Link>) -> Vec<Link> {
+        links.iter().for_each(|link| link.stop.stop());
+        let left = Instant::now() + LEAVE;
+        for link in &mut links {
+            if timeout_at(left, &mut link.task).await.is_err() {
+                link.task.abort();
+            }
         }
-        for (uplink, outbox) in link.made.uplinks.iter().zip(&link.outboxes) {
-            outbox.close(!kept(uplink));
-        }
+        links
     }
 
     fn start(&self, made: Made) -> Result<Link, Refusal> {

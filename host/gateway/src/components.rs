@@ -33,6 +33,9 @@ pub(crate) struct Components {
     at_once: watch::Sender<bool>,
 }
 
+/// A component that has its queues, and nobody yet who handles what is in them.
+pub(crate) struct Seat(Arc<Desk>);
+
 struct Member {
     desk: Arc<Desk>,
     thread: JoinHandle<()>,
@@ -61,10 +64,16 @@ impl Components {
         Components { common, threads, members: Mutex::default(), at_once: watch::Sender::new(false) }
     }
 
-    /// Starts a component's thread, which starts the component if that is enabled.
-    pub fn add(&self, component: Arc<Component>) -> std::io::Result<()> {
+    /// Gives a component its queues, which collect from now on. To be done for all before any of them starts, so that
+    /// the first does not speak to the last before that listens.
+    pub fn seat(&self, component: Arc<Component>) -> Seat {
         let desk = Arc::new(Desk::new(self.common.clone(), component.clone()));
         desk.adopt(component);
+        Seat(desk)
+    }
+
+    /// Starts a component's thread, which starts the component if that is enabled.
+    pub fn start(&self, Seat(desk): Seat) -> std::io::Result<()> {
         let (on_thread, io) = (desk.clone(), self.common.io.clone());
         let stack = self.common.loading.source().engine.thread_stack();
         let name = desk.name.clone();

@@ -1,8 +1,9 @@
 //! A gateway from its start to its end.
 //!
-//! The start goes from the outside in: nothing is opened before the whole configuration is known to be good, and
-//! nothing is listened on before everything behind it stands. The end goes the other way: no more intake, then the
-//! handlers get their grace, then what is open is closed. A gateway that is dropped has ended as well.
+//! The start goes from the outside in: nothing is opened before the whole configuration is known to be good, nobody
+//! speaks before every queue that may hear it is there, and nothing is listened on before everything behind it stands.
+//! The end goes the other way: no more intake, then the handlers get their grace, while every durable queue goes on
+//! collecting what they say, then what is open is closed. A gateway that is dropped has ended as well.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -145,13 +146,13 @@ impl Gateway {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        for component in config.components.values() {
-            gateway.core.components.add(component.clone()).map_err(StartError::Thread)?;
-        }
+        let components = &gateway.core.components;
+        let seats: Vec<_> = config.components.values().map(|component| components.seat(component.clone())).collect();
         if let Some(runtime) = &gateway.runtime {
             runtime.block_on(gateway.core.clouds.apply(&config));
         }
         gateway.core.hub.leave_unread();
+        seats.into_iter().try_for_each(|seat| components.start(seat)).map_err(StartError::Thread)?;
         gateway.open(ways_in);
         tracing::info!(thing = &*config.gateway.thing, components = config.components.len(), "Started");
         Ok(gateway)
@@ -173,7 +174,7 @@ impl Gateway {
         Ok(ways_in)
     }
 
-    /// Lets in whoever waits. Every component's queues are there by now, so that nothing is said to nobody.
+    /// Lets in whoever waits. Every queue is there by now, so that nothing is said to nobody.
     fn open(&mut self, ways_in: Vec<WayIn>) {
         if let Some(runtime) = &self.runtime {
             self.intake.extend(ways_in.into_iter().map(|way_in| runtime.spawn(way_in)));

@@ -66,18 +66,23 @@ impl Inbox {
         }
         let mut subscribed = lock(&self.subscribed);
         subscribed.retain(|name, old| {
-            let same = wanted.get(name).filter(|wanted| old.has_route_of(wanted));
-            match same {
-                Some(wanted) => self.adjust(name, old, wanted),
-                None => self.leave(old.reader, !wanted.get(name).is_some_and(Subscription::is_durable)),
+            let kept = wanted.contains_key(name);
+            if !kept {
+                self.leave(old.reader, None);
             }
-            same.is_some()
+            kept
         });
         for (name, subscription) in wanted {
-            if !subscribed.contains_key(name)
-                && let Some(reader) = self.attach(name, subscription)
-            {
-                subscribed.insert(name.clone(), Subscribed { subscription: subscription.clone(), reader });
+            match subscribed.get_mut(name) {
+                Some(old) if old.has_route_of(subscription) => self.adjust(name, old, subscription),
+                // The new reader is there before the old one leaves, and nothing is said to neither.
+                _ => {
+                    let Some(reader) = self.attach(name, subscription) else { continue };
+                    let new = Subscribed { subscription: subscription.clone(), reader };
+                    if let Some(old) = subscribed.insert(name.clone(), new) {
+                        self.leave(old.reader, Some(reader));
+                    }
+                }
             }
         }
     }
@@ -106,7 +111,11 @@ impl Inbox {
         };
         match self.hub.attach_durable(reading) {
             Ok(attached) => {
-                lock(&self.deliveries).read(attached.queue, durable.policy, self.unclean);
+                let mut deliveries = lock(&self.deliveries);
+                // The window begins with the queue's head, and so with whatever was held of it.
+                deliveries.leave(attached.queue);
+                deliveries.read(attached.queue, durable.policy, self.unclean);
+                drop(deliveries);
                 self.hub.refill(&self.mailbox, attached);
                 Some(Reader::Durable(attached))
             }
@@ -135,27 +144,33 @@ impl Inbox {
         old.subscription = wanted.clone();
     }
 
-    fn leave(&self, reader: Reader, gone: bool) {
-        match reader {
+    /// `new` is what reads in its place, if something does.
+    fn leave(&self, old: Reader, new: Option<Reader>) {
+        match old {
             Reader::Live { reader, slot } => {
                 self.hub.detach(reader);
                 self.mailbox.close(slot);
             }
             Reader::Durable(Attached { queue, slot }) => {
-                self.hub.detach_durable(queue, gone);
-                lock(&self.deliveries).leave(queue);
+                let taken_over = matches!(new, Some(Reader::Durable(new)) if new.queue == queue);
+                if !taken_over {
+                    self.hub.abandon(queue);
+                    lock(&self.deliveries).leave(queue);
+                }
                 self.mailbox.close(slot);
             }
         }
     }
 
-    /// Takes no more deliveries. What is live and waits stays, until someone looks how much it was. `gone` says that
-    /// the component is not in the configuration any more.
+    /// Takes no more deliveries. What is live and waits stays, until someone looks how much it was. What is durable
+    /// goes on collecting, unless the component is `gone` from the configuration: others may still speak to it, and it
+    /// is read when somebody starts it again.
     pub fn close(&self, gone: bool) {
         for Subscribed { reader, .. } in std::mem::take(&mut *lock(&self.subscribed)).into_values() {
             match reader {
                 Reader::Live { reader, .. } => self.hub.detach(reader),
-                Reader::Durable(Attached { queue, .. }) => self.hub.detach_durable(queue, gone),
+                Reader::Durable(Attached { queue, .. }) if gone => self.hub.abandon(queue),
+                Reader::Durable(_) => {}
             }
         }
     }

@@ -55,18 +55,20 @@ impl Core {
         self.telemetry.set_level(new.log.level);
         self.set_config(Arc::new(in_force(&running, &new)));
         self.components.end(&changes.removed, self.grace(), true).await;
+        let added = changes.added.iter().filter_map(|name| new.components.get(name));
+        let seats: Vec<_> = added.map(|component| (component, self.components.seat(component.clone()))).collect();
+        self.clouds.apply(&new).await;
         let mut reloading = Reloading::new(&changes);
         for (component, digest) in differing {
             if let Some(answer) = self.components.change(&component, digest) {
                 reloading.wait_for(&component.name, answer);
             }
         }
-        for component in changes.added.iter().filter_map(|name| new.components.get(name)) {
-            if let Err(error) = self.components.add(component.clone()) {
+        for (component, seat) in seats {
+            if let Err(error) = self.components.start(seat) {
                 reloading.is_missing(&component.name, &error);
             }
         }
-        self.clouds.apply(&new).await;
         self.components.sweep(new.components.into_values().collect());
         Ok(reloading)
     }

@@ -45,9 +45,10 @@ impl StoredOutbox {
         Ok(StoredOutbox { hub: hub.clone(), mailbox, attached, id, dead, in_hand: Mutex::default() })
     }
 
-    /// The queue goes on collecting, unless its rule is gone.
-    pub fn close(&self, gone: bool) {
-        self.hub.detach_durable(self.attached.queue, gone);
+    /// Its rule is not in the configuration any more. Otherwise the queue goes on collecting, and whoever opens it next
+    /// takes over.
+    pub fn abandon(&self) {
+        self.hub.abandon(self.attached.queue);
     }
 
     pub fn queue(&self) -> QueueNumber {

@@ -46,7 +46,7 @@ impl Hub {
     }
 
     /// Gives a queue its reader, and makes it where there is none: then it begins with the retained messages that
-    /// match.
+    /// match. Where it had a reader this one takes over, with no moment between in which the queue does not collect.
     pub(crate) fn attach_durable(self: &Arc<Self>, reading: Reading) -> Result<Attached, Refusal> {
         let hub = self.clone();
         let store = self.store().map_err(|_| Refusal::Closed)?;
@@ -111,15 +111,12 @@ impl Hub {
         self.count_refusing(routes);
     }
 
-    /// Nobody reads this queue any more; `gone` says that nobody will.
-    pub(crate) fn detach_durable(self: &Arc<Self>, queue: QueueNumber, gone: bool) {
+    /// The configuration does not name this queue any more: it collects nothing from now on, and is given up later.
+    pub(crate) fn abandon(&self, queue: QueueNumber) {
         {
             let mut routes = write(&self.routes);
             routes.detach(ReaderId::Durable(queue));
             self.count_refusing(&routes);
-        }
-        if !gone {
-            return;
         }
         let Ok(store) = self.store() else { return };
         store.turn(

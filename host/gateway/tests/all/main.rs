@@ -14,6 +14,8 @@ mod durable;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod gapless;
+#[cfg(test)]
 mod handling;
 #[cfg(test)]
 mod metrics;
