@@ -2,11 +2,7 @@
 //! few lines where the broker has to misbehave, and through a proxy that does to the network what networks do.
 
 mod bed;
-mod broker;
-mod certificates;
 mod delivery;
 mod faults;
 mod misbehaving;
-mod network;
-mod observer;
 mod tls;

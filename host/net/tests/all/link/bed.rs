@@ -13,20 +13,11 @@ use edgewit_net::link::{
     BoxFuture, Downlink, DownlinkRule, Files, LinkError, Material, NotStored, Outbox, Outgoing, Plan, State, Status,
     Stop, UplinkRule, run,
 };
+use edgewit_testbed::until;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Asks again and again, as long as it takes and no longer than it may.
-pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() -> bool) {
-    let mut pace = tokio::time::interval(Duration::from_millis(5));
-    let since = Instant::now();
-    while !holds().await {
-        assert!(since.elapsed() < within, "never came: {what}");
-        pace.tick().await;
-    }
-}
 
 #[derive(Default)]
 struct Rows {

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use edgewit_domain::link::{Format, Proxy};
 use edgewit_net::link::State;
+use edgewit_testbed::{Authority, Broker, Observer, until};
 
-use super::bed::{DEADLINE, Queue, Received, Running, complete, downlink, plan, until, uplink};
-use super::broker::Broker;
-use super::certificates::Authority;
-use super::observer::Observer;
+use super::bed::{DEADLINE, Queue, Received, Running, complete, downlink, plan, uplink};
 
 async fn broker() -> Broker {
     let authority = Authority::new("test");

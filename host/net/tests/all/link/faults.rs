@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgewit_net::link::{Plan, State};
+use edgewit_testbed::{Authority, Broker, Mood, Network, Observer, until};
 use rumqttc::{AsyncClient, MqttOptions};
 
-use super::bed::{DEADLINE, Queue, Received, Running, complete, downlink, plan, until, uplink};
-use super::broker::Broker;
-use super::certificates::Authority;
-use super::network::{Mood, Network};
-use super::observer::Observer;
+use super::bed::{DEADLINE, Queue, Received, Running, complete, downlink, plan, uplink};
 
 /// What a busy machine may add to every time that is promised.
 const SLACK: Duration = Duration::from_secs(2);

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use edgewit_domain::limits::{LINK_GIVE_UP_AFTER, LINK_INBOUND, LINK_PACKET_BYTES};
 use edgewit_net::link::Plan;
+use edgewit_testbed::until;
 use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::bed::{DEADLINE, Queue, Received, Running, complete, downlink, plan, until, uplink};
+use super::bed::{DEADLINE, Queue, Received, Running, complete, downlink, plan, uplink};
 
 enum Answer {
     Say(Vec<Packet>),

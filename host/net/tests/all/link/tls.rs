@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgewit_net::link::{Material, Plan};
+use edgewit_testbed::{Authority, Broker, Identity, Observer, until};
 
-use super::bed::{DEADLINE, Queue, Running, Shelf, complete, plan, until, uplink};
-use super::broker::Broker;
-use super::certificates::{Authority, Identity};
-use super::observer::Observer;
+use super::bed::{DEADLINE, Queue, Running, Shelf, complete, plan, uplink};
 
 struct Scene {
     authority: Authority,

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::certificates::{Authority, Identity};
+use crate::certificates::{Authority, Identity};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -61,7 +61,7 @@ impl Broker {
         let running = command.spawn().expect("mosquitto is missing: `cargo xtask setup` installs it");
         self.running = Some(running);
         for port in [self.plain, self.tls] {
-            super::bed::until("mosquitto listens", DEADLINE, async || {
+            crate::until("mosquitto listens", DEADLINE, async || {
                 TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok()
             })
             .await;
