@@ -16,12 +16,12 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ledger::{Attempt, Consumed, Refusal};
+use crate::ledger::{Attempt, Consumed, Refusal, row_bytes};
 use crate::limits::{DELIVERIES_ASIDE, DELIVERY_BACKOFF, DELIVERY_BACKOFF_MAX};
 use crate::queue::QueueNumber;
 
-pub use circle::circle;
-pub use verdict::{Appetite, Death, Ending, Next, Parked, Verdict};
+pub use circle::circle_to_break;
+pub use verdict::{Appetite, Death, Ending, Lack, Next, Parked, Verdict};
 
 /// What a subscription says about deliveries that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ enum Wait {
     InHand,
     Until(Duration),
     Room {
-        target: QueueNumber,
+        lack: Lack,
         since: Duration,
     },
     /// Room among the dead letters.
@@ -205,7 +205,7 @@ impl Deliveries {
         let (reason, backtrace, last) = match ending {
             Ending::Failed { reason, backtrace } => (reason, backtrace, false),
             Ending::Rejected { reason } => (reason, String::new(), true),
-            Ending::NoRoom(target) => return self.again(row, |_| Wait::Room { target, since: now }),
+            Ending::NoRoom(lack) => return self.again(row, |_| Wait::Room { lack, since: now }),
             Ending::Interrupted | Ending::Refused(Refusal::Stale { .. } | Refusal::Closed) => {
                 return self.again(row, |_| Wait::Until(now));
             }
@@ -278,39 +278,39 @@ impl Deliveries {
         None
     }
 
-    /// A queue has room again.
-    pub fn room_in(&mut self, target: QueueNumber) {
+    /// Looks who waits for room that there is now.
+    pub fn look_for_room(&mut self, has: impl Fn(Lack) -> bool) {
         for held in self.held.values_mut() {
-            if matches!(held.wait, Wait::Room { target: waits, .. } if waits == target) {
+            if matches!(held.wait, Wait::Room { lack, .. } if has(lack)) {
                 held.wait = Wait::Until(Duration::ZERO);
             }
         }
     }
 
-    /// There is room among the dead letters again.
-    pub fn room_for_dead(&mut self) {
+    /// Looks which of those that are to be buried have room among the dead letters now, for so many bytes.
+    pub fn look_for_graves(&mut self, has: impl Fn(u64) -> bool) {
         for held in self.held.values_mut().filter(|held| held.wait == Wait::Grave) {
-            held.wait = Wait::Until(Duration::ZERO);
+            if has(row_bytes(&held.row.envelope.message)) {
+                held.wait = Wait::Until(Duration::ZERO);
+            }
         }
     }
 
-    pub fn parked(&self) -> impl Iterator<Item = Parked> + '_ {
-        self.held.values().filter_map(|held| match held.wait {
-            Wait::Room { target, since } => {
-                Some(Parked { queue: held.row.queue, target, since, message_since: held.row.envelope.since })
-            }
-            Wait::InHand | Wait::Until(_) | Wait::Grave => None,
-        })
+    /// The first of a queue's deliveries that wait for room, where nothing of the queue is handled before it has some.
+    pub fn parked(&self, queue: QueueNumber) -> Option<Parked> {
+        let held = self.of(queue).find(|held| matches!(held.wait, Wait::Room { .. }))?;
+        let Wait::Room { lack, since } = held.wait else { return None };
+        let is_stuck = self.appetite(queue) == Appetite::Nothing;
+        is_stuck.then(|| Parked { target: lack.queue, since, message_since: held.row.envelope.since })
     }
 
-    /// What is parked in a queue is given up: it waits in a circle of full queues. It is due now.
+    /// The first of a queue's deliveries that wait for room is given up: it waits in a circle. It is due now.
     pub fn condemn(&mut self, queue: QueueNumber, reason: &str) {
-        for held in self.held.values_mut() {
-            if held.row.queue == queue && matches!(held.wait, Wait::Room { .. }) {
-                let (reason, attempts) = (reason.to_owned(), held.row.failed);
-                held.death = Some(Cause { reason, attempts, backtrace: String::new() });
-                held.wait = Wait::Until(Duration::ZERO);
-            }
+        let mut of_it = self.held.range_mut((queue, 0)..=(queue, u64::MAX)).map(|(_, held)| held);
+        if let Some(held) = of_it.find(|held| matches!(held.wait, Wait::Room { .. })) {
+            let (reason, attempts) = (reason.to_owned(), held.row.failed);
+            held.death = Some(Cause { reason, attempts, backtrace: String::new() });
+            held.wait = Wait::Until(Duration::ZERO);
         }
     }
 

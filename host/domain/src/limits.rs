@@ -83,6 +83,9 @@ pub const DELIVERY_BACKOFF: Duration = Duration::from_millis(100);
 pub const DELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Failed deliveries of a queue in relaxed order that others may pass. With more it waits as if its order was strict.
 pub const DELIVERIES_ASIDE: usize = 64;
+/// How long deliveries may wait in a circle of full queues, each for room that only the next could make. Then the
+/// circle's oldest message is given up.
+pub const CIRCLE_WAIT: Duration = Duration::from_secs(5);
 /// A snapshot of an instance's state. A larger one is a fault, and the old instance stays.
 pub const STATE_BYTES: usize = MIB as usize;
 
@@ -118,16 +121,17 @@ pub const ROWS_SHOWN: usize = 1000;
 pub const RETAINED: u64 = 10_000;
 pub const RETAINED_BYTES: u64 = 16 * MIB;
 /// Messages waiting in one durable queue, their bytes, and the running time that each may wait, which is for ever unless
-/// configured. Past the first two the queue does what its rule says; past the age a message is dropped and counted.
+/// configured. Past the first two the queue does what its rule says; past the age a message is dropped and counted. The
+/// fewest bytes are more than the largest message, so that an empty queue takes whatever comes.
 pub const DURABLE_MESSAGES: Range<u64> = range(100_000, 1, 100_000_000);
-pub const DURABLE_BYTES: Range<u64> = range(16 * MIB, KIB, 1024 * 1024 * MIB);
+pub const DURABLE_BYTES: Range<u64> = range(16 * MIB, MIB, 1024 * 1024 * MIB);
 pub const DURABLE_AGE: Range<Duration> =
     range(Duration::from_secs(7 * 24 * 3600), Duration::from_secs(1), Duration::from_secs(3660 * 24 * 3600));
 /// Attempts at one delivery of a durable queue. After the last it goes to dead-letter.
 pub const ATTEMPTS: Range<u64> = range(10, 1, 1_000_000);
 /// What one dead-letter queue keeps: messages, and bytes. Past either it does what its rule says.
 pub const DEAD_MESSAGES: Range<u64> = range(1000, 1, 1_000_000);
-pub const DEAD_BYTES: Range<u64> = range(4 * MIB, KIB, 1024 * MIB);
+pub const DEAD_BYTES: Range<u64> = range(4 * MIB, MIB, 1024 * MIB);
 
 /// Keys and values of one bucket. More are refused.
 pub const KV_BYTES: Range<u64> = range(MIB, KIB, 1024 * MIB);

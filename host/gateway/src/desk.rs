@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use edgewit_domain::config::Component;
 use edgewit_domain::control::{ComponentState, ComponentStatus};
+use edgewit_domain::delivery::Lack;
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::ledger::{NoRoom, Refusal, TimerRow, Unit};
 use edgewit_domain::message::Message;
-use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::supervision::{self, Supervision};
 use edgewit_domain::timer::Timers;
 use edgewit_sandbox::artifact::Digest;
@@ -228,9 +228,9 @@ impl Desk {
         std::mem::take(&mut lock(&self.reserved).room)
     }
 
-    /// Gives back what a handling was promised that was undone, and says which queue refused it, if one did.
-    pub fn forget_reserved(&self) -> Option<QueueNumber> {
-        std::mem::take(&mut *lock(&self.reserved)).refused_by
+    /// Gives back what a handling was promised that was undone, and says what room it lacked, if it did.
+    pub fn forget_reserved(&self) -> Option<Lack> {
+        std::mem::take(&mut *lock(&self.reserved)).lack
     }
 
     /// A fault that is no reason to start the component again later: it failed at one delivery.
@@ -285,8 +285,8 @@ impl Newer {
 #[derive(Default)]
 struct Reserved {
     room: Reservation,
-    /// The queue that had no room for the last message that was refused.
-    refused_by: Option<QueueNumber>,
+    /// The room that the last message that was refused lacked.
+    lack: Option<Lack>,
 }
 
 /// The sandbox asks for room while a handler runs.
@@ -302,8 +302,11 @@ impl Rooms for DeskRooms {
         let Err((queue, full)) = desk.common.hub.reserve(message, Some(&desk.name), &mut reserved.room) else {
             return Ok(());
         };
-        // One that never fits is not worth waiting for.
-        reserved.refused_by = matches!(full, NoRoom::Full { .. }).then_some(queue);
+        reserved.lack = match full {
+            NoRoom::Full { wanted, .. } => Some(Lack { queue, wanted }),
+            // What never fits is not worth waiting for.
+            NoRoom::Never { .. } => None,
+        };
         Err(full.to_string())
     }
 }

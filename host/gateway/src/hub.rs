@@ -15,15 +15,18 @@ mod rooms;
 mod routes;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
+use edgewit_domain::delivery::Parked;
 use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
 use edgewit_domain::limits::{MESSAGE_BYTES, USER_PROPERTIES};
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail, WallTime};
+use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::rate::TokenBucket;
 use edgewit_domain::routing::{Circle, Plan, ReaderId, next_hop};
 use edgewit_domain::topic::Topic;
@@ -57,6 +60,8 @@ pub struct Hub {
     store: OnceLock<Store>,
     /// Durable queues that refuse when they are full.
     refusing: AtomicU64,
+    /// The queues whose readers wait for room in another one.
+    parked: Mutex<BTreeMap<QueueNumber, Parked>>,
 }
 
 #[derive(Default)]
@@ -115,6 +120,7 @@ impl Hub {
             circles_named: Mutex::new(TokenBucket::new(per_second, burst)),
             store: OnceLock::new(),
             refusing: AtomicU64::new(0),
+            parked: Mutex::default(),
         }
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use edgewit_domain::config::{Component, DeadFullRule, DeadLetter, Delivery, Subscription};
 use edgewit_domain::control::ComponentState;
 use edgewit_domain::delivery::{Appetite, Deliveries};
-use edgewit_domain::ledger::{Consumed, row_bytes};
+use edgewit_domain::ledger::{Consumed, Usage, row_bytes};
+use edgewit_domain::limits::CIRCLE_WAIT;
 use edgewit_domain::message::Message;
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
@@ -200,20 +201,20 @@ impl Inbox {
         self.hub.reserve_in(queue, row_bytes(message), &mut reserved).then_some((queue, reserved))
     }
 
-    /// Looks whether what waits for room has some now; the mailbox is nudged when it may have later.
-    fn look_for_room(&self) {
+    /// Looks whether what waits for room has some now; the mailbox is nudged when it may have later. What waits in a
+    /// circle of full queues is given up.
+    fn look_for_room(&self, durable: &[Attached]) {
         let mut deliveries = lock(&self.deliveries);
-        let targets: Vec<QueueNumber> = deliveries.parked().map(|parked| parked.target).collect();
-        for target in targets {
-            if self.hub.has_room(target, &self.mailbox) {
-                deliveries.room_in(target);
-            }
+        deliveries.look_for_room(|lack| self.hub.has_room(lack.queue, lack.wanted, &self.mailbox));
+        if let Some(dead) = *lock(&self.dead) {
+            let one = |bytes| Usage { messages: 1, bytes };
+            deliveries.look_for_graves(|bytes| self.hub.has_room(dead, one(bytes), &self.mailbox));
         }
-        if deliveries.is_blocked()
-            && let Some(dead) = *lock(&self.dead)
-            && self.hub.has_room(dead, &self.mailbox)
-        {
-            deliveries.room_for_dead();
+        for Attached { queue, .. } in durable {
+            if let Some(circle) = self.hub.park(*queue, deliveries.parked(*queue)) {
+                deliveries.condemn(*queue, &format!("it waited for room in a circle of full queues: {circle}"));
+                self.hub.park(*queue, None);
+            }
         }
     }
 
@@ -221,7 +222,7 @@ impl Inbox {
     pub fn fetch(&self, into: &mut VecDeque<Taken>, count: usize, now: Duration) {
         let durable = self.durable();
         if !durable.is_empty() {
-            self.look_for_room();
+            self.look_for_room(&durable);
             let due = || lock(&self.deliveries).due(now);
             while let Some(row) = due() {
                 let slot = durable.iter().find(|attached| attached.queue == row.queue).map(|attached| attached.slot);
@@ -236,7 +237,7 @@ impl Inbox {
     pub fn look_ahead(&self) {
         let durable = self.durable();
         if !durable.is_empty() {
-            self.look_for_room();
+            self.look_for_room(&durable);
             self.tend(&durable);
         }
     }
@@ -273,11 +274,18 @@ impl Inbox {
     pub fn release(&self) {
         let held = lock(&self.deliveries).release();
         held.into_iter().for_each(|row| self.put_back_row(row));
+        self.durable().iter().for_each(|attached| {
+            self.hub.park(attached.queue, None);
+        });
     }
 
-    /// When something that failed is to be tried again.
-    pub fn wake_at(&self) -> Option<Duration> {
-        lock(&self.deliveries).wake_at()
+    /// When something that failed is to be tried again, or what waits for room is to be looked at.
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
+        let durable = self.durable();
+        let deliveries = lock(&self.deliveries);
+        let parked = durable.iter().filter_map(|attached| deliveries.parked(attached.queue));
+        let next = |since: Duration| [since, now].map(|from| from + CIRCLE_WAIT).into_iter().find(|at| *at > now);
+        parked.filter_map(|parked| next(parked.since)).chain(deliveries.wake_at()).min()
     }
 
     /// Why nothing is handled, if that is so.

@@ -279,7 +279,7 @@ impl Runner {
     fn sleep(&self) {
         let ticks = self.live.as_ref().and_then(|live| live.next_tick(&self.desk));
         let due = self.live.as_ref().and_then(|live| live.next_due(&self.component));
-        let deliveries = self.desk.inbox.wake_at();
+        let deliveries = self.desk.inbox.wake_at(self.desk.now());
         let next = [self.desk.wake_at(), ticks, due, deliveries].into_iter().flatten().min();
         let time = next.map(|next| next.saturating_sub(self.desk.now()));
         if time != Some(Duration::ZERO) {

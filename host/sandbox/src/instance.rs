@@ -45,6 +45,8 @@ pub struct Instance {
     handlers: Handlers,
     calls: u64,
     in_batch: bool,
+    /// Where in the guest its last fault happened.
+    backtrace: String,
 }
 
 impl Instance {
@@ -64,8 +66,10 @@ impl Instance {
         let made = make(&mut store);
         drop(running);
         match made {
-            Ok(handlers) => Ok(Instance { engine, store, handlers, calls: 0, in_batch: false }),
-            Err(error) => Err(ended::fault(store.data(), engine.guest_stack(), limits::START_FACTOR, &error)),
+            Ok(handlers) => {
+                Ok(Instance { engine, store, handlers, calls: 0, in_batch: false, backtrace: String::new() })
+            }
+            Err(error) => Err(ended::fault(store.data(), engine.guest_stack(), limits::START_FACTOR, &error).0),
         }
     }
 
@@ -86,6 +90,11 @@ impl Instance {
     /// What the last call asked for and did not get, in words, whatever the guest made of it.
     pub fn refusals(&self) -> Vec<String> {
         self.store.data().notes.refusals()
+    }
+
+    /// Where in the guest the fault of the last call happened, a frame a line. Empty where that is not known.
+    pub fn take_backtrace(&mut self) -> String {
+        std::mem::take(&mut self.backtrace)
     }
 
     /// Runs several calls for the price of one look at the clocks, and says how much CPU time of this thread they took.
@@ -177,8 +186,11 @@ impl Instance {
         self.calls += 1;
         let _running = (!self.in_batch).then(|| self.engine.running());
         begin(&mut self.store, factor);
-        call(&mut self.store)
-            .map_err(|error| ended::fault(self.store.data(), self.engine.guest_stack(), factor, &error))
+        call(&mut self.store).map_err(|error| {
+            let (fault, backtrace) = ended::fault(self.store.data(), self.engine.guest_stack(), factor, &error);
+            self.backtrace = backtrace;
+            fault
+        })
     }
 
     fn outcome(&mut self, answer: Result<(), pubsub::Failure>) -> Result<Outcome, Fault> {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ledger::{BucketId, Refusal};
+use crate::ledger::{BucketId, Refusal, Usage};
+use crate::limits::ROW_BYTES;
 use crate::message::{Envelope, Message, MessageId, Origin, WallTime};
 use crate::topic::Topic;
 
 const INBOX: QueueNumber = QueueNumber(1);
 const OTHER: QueueNumber = QueueNumber(2);
 const TARGET: QueueNumber = QueueNumber(7);
+const LACK: Lack = Lack { queue: TARGET, wanted: Usage { messages: 2, bytes: 200 } };
 const NOW: Duration = Duration::from_secs(1000);
 
 fn row(queue: QueueNumber, sequence: u64, failed: u32) -> Consumed {
@@ -146,11 +148,11 @@ fn h4_what_ended_the_process_in_its_last_attempt_is_buried_without_another() {
 
 #[test]
 fn h4_an_attempt_that_is_none_is_taken_back_from_disk() {
-    for ending in [Ending::NoRoom(TARGET), Ending::Interrupted, stale(), Ending::Refused(Refusal::NoSpace)] {
+    for ending in [Ending::NoRoom(LACK), Ending::Interrupted, stale(), Ending::Refused(Refusal::NoSpace)] {
         let mut deliveries = deliveries(3, false, true);
         let (taken, ..) = handle(deliveries.begin(row(INBOX, 5, 1)));
         assert_eq!(again(deliveries.failed(NOW, taken, ending.clone())), Some(1), "{ending:?}");
-        deliveries.room_in(TARGET);
+        deliveries.look_for_room(|lack| lack == LACK);
         let (taken, attempt, first, _) = handle(begin_due(&mut deliveries));
         assert_eq!((taken.failed, attempt, first.map(|first| first.failed)), (2, 2, Some(2)), "{ending:?}");
     }
@@ -234,22 +236,36 @@ fn h3_where_the_order_has_become_strict_those_aside_come_one_after_another() {
 fn q5_refused_room_is_waited_for_and_is_no_attempt() {
     let mut deliveries = deliveries(1, false, false);
     let (taken, ..) = handle(deliveries.begin(row(INBOX, 1, 0)));
-    assert_eq!(again(deliveries.failed(NOW, taken, Ending::NoRoom(TARGET))), None);
-    let parked: Vec<_> = deliveries.parked().collect();
+    assert_eq!(again(deliveries.failed(NOW, taken, Ending::NoRoom(LACK))), None);
     let message_since = Duration::from_secs(1);
-    assert_eq!(parked, [Parked { queue: INBOX, target: TARGET, since: NOW, message_since }]);
+    assert_eq!(deliveries.parked(INBOX), Some(Parked { target: TARGET, since: NOW, message_since }));
+    assert_eq!(deliveries.parked(OTHER), None);
     assert_eq!((deliveries.appetite(INBOX), deliveries.wake_at()), (Appetite::Nothing, None));
-    deliveries.room_in(OTHER);
-    assert!(deliveries.due(Duration::MAX).is_none(), "room elsewhere is of no use");
-    deliveries.room_in(TARGET);
+    deliveries.look_for_room(|lack| lack.queue != TARGET || lack.wanted.messages < 2);
+    assert!(deliveries.due(Duration::MAX).is_none(), "room elsewhere is of no use, nor room for one of two");
+    deliveries.look_for_room(|lack| lack == LACK);
     assert_eq!(handle(begin_due(&mut deliveries)).1, 1);
+}
+
+#[test]
+fn q5_in_relaxed_order_a_queue_is_stuck_only_with_all_that_may_be_passed() {
+    let mut deliveries = deliveries(5, true, false);
+    for sequence in 1..=DELIVERIES_ASIDE as u64 {
+        assert_eq!(deliveries.parked(INBOX), None);
+        deliveries.failed(NOW, row(INBOX, sequence, 0), Ending::NoRoom(LACK));
+    }
+    assert_eq!(deliveries.parked(INBOX).map(|parked| parked.message_since), Some(Duration::from_secs(1)));
+    deliveries.condemn(INBOX, "a circle of full queues");
+    let Next::Bury(death) = begin_due(&mut deliveries) else { panic!("handled again") };
+    assert_eq!(death.row.sequence, 1);
+    assert!(deliveries.due(Duration::MAX).is_none(), "one is enough");
 }
 
 #[test]
 fn q5_what_waits_in_a_circle_is_given_up() {
     let mut deliveries = deliveries(5, false, false);
     let (taken, ..) = handle(deliveries.begin(row(INBOX, 1, 2)));
-    deliveries.failed(NOW, taken, Ending::NoRoom(TARGET));
+    deliveries.failed(NOW, taken, Ending::NoRoom(LACK));
     deliveries.condemn(INBOX, "a circle of full queues");
     let Next::Bury(death) = begin_due(&mut deliveries) else { panic!("handled again") };
     assert_eq!((death.attempts, &*death.reason), (2, "a circle of full queues"));
@@ -266,7 +282,9 @@ fn q6_without_room_for_the_dead_nothing_is_handled_and_nothing_tried_again() {
     assert_eq!((deliveries.appetite(INBOX), deliveries.appetite(OTHER)), (Appetite::Nothing, Appetite::Nothing));
     assert_eq!(deliveries.wake_at(), None);
     assert!(deliveries.due(Duration::MAX).is_none());
-    deliveries.room_for_dead();
+    deliveries.look_for_graves(|bytes| bytes < ROW_BYTES);
+    assert!(deliveries.is_blocked(), "there is room, and not enough");
+    deliveries.look_for_graves(|bytes| bytes > ROW_BYTES);
     let Next::Bury(death) = begin_due(&mut deliveries) else { panic!("handled again") };
     assert_eq!((death.attempts, &*death.reason), (1, "no number"));
     deliveries.buried(&death.row);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ledger::{Attempt, Consumed, Refusal};
+use crate::ledger::{Attempt, Consumed, Refusal, Usage};
 use crate::queue::QueueNumber;
 
 /// How much may be taken out of a queue now.
@@ -44,8 +44,8 @@ pub enum Ending {
     Rejected { reason: String },
     /// A trap, a deadline, a `retry`.
     Failed { reason: String, backtrace: String },
-    /// It failed, and before that it was refused room in this queue, which was full.
-    NoRoom(QueueNumber),
+    /// It failed, and before that it was refused room.
+    NoRoom(Lack),
     /// It returned well, and its unit was refused.
     Refused(Refusal),
     /// It was told to end for the sake of something else.
@@ -60,11 +60,17 @@ pub enum Verdict {
     Bury(Death),
 }
 
-/// A delivery that waits for room in another queue.
+/// Room that a full queue refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    pub queue: QueueNumber,
+    /// All that the handling asked for in it.
+    pub wanted: Usage,
+}
+
+/// A delivery at which its queue waits, for room in another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parked {
-    /// Where it waits, and for room in which.
-    pub queue: QueueNumber,
     pub target: QueueNumber,
     /// Since when it does, and since when there is its message.
     pub since: Duration,

@@ -168,8 +168,8 @@ proptest! {
                 Place::Reserve(size) => {
                     let sum: u128 = held.iter().map(|size| u128::from(*size)).sum::<u128>() + u128::from(size);
                     let fits = (held.len() as u64) < messages && sum <= u128::from(bytes);
-                    prop_assert_eq!(room.has(size), fits);
-                    prop_assert_eq!(room.reserve(size).is_ok(), fits);
+                    prop_assert_eq!(room.has(Usage { messages: 1, bytes: size }), fits);
+                    prop_assert_eq!(room.reserve(size, Usage::default()).is_ok(), fits);
                     if fits {
                         held.push(size);
                     }

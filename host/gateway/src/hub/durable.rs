@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use edgewit_domain::delivery::{Parked, circle_to_break};
 use edgewit_domain::ledger::{NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
 use edgewit_domain::message::{Message, WallTime};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
@@ -118,6 +119,7 @@ impl Hub {
             routes.detach(ReaderId::Durable(queue));
             self.count_refusing(&routes);
         }
+        self.park(queue, None);
         let Ok(store) = self.store() else { return };
         store.turn(
             move |turn| turn.ledger.leave(queue, turn.now),
@@ -223,10 +225,26 @@ impl Hub {
         }
     }
 
-    /// Whether a queue has room again for one message more; otherwise the mailbox is nudged when it may have.
-    pub(crate) fn has_room(&self, queue: QueueNumber, mailbox: &Arc<Mailbox>) -> bool {
+    /// Whether a queue has so much room; otherwise the mailbox is nudged when it may have.
+    pub(crate) fn has_room(&self, queue: QueueNumber, wanted: Usage, mailbox: &Arc<Mailbox>) -> bool {
         let room = read(&self.routes).rooms.get(&queue).cloned();
-        room.is_none_or(|room| room.has(0, mailbox))
+        room.is_none_or(|room| room.has(wanted, mailbox))
+    }
+
+    /// Tells what a queue waits for, if for something, and says in words the circle that it has to be helped out of, if
+    /// it waits in one.
+    pub(crate) fn park(&self, queue: QueueNumber, waits: Option<Parked>) -> Option<String> {
+        let mut parked = lock(&self.parked);
+        let Some(waits) = waits else {
+            parked.remove(&queue);
+            return None;
+        };
+        parked.insert(queue, waits);
+        let way = circle_to_break(&parked, queue, self.clock.now())?;
+        drop(parked);
+        let routes = read(&self.routes);
+        let name = |queue| routes.rooms.get(queue).map_or_else(String::new, |room| room.queue().to_string());
+        Some(way.iter().chain([&queue]).map(name).collect::<Vec<_>>().join(" → "))
     }
 
     /// Has rows read into the window of a queue whose reader has caught up with it.

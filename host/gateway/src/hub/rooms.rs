@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use edgewit_domain::ledger::{NoRoom, Room};
-use edgewit_domain::queue::{QueueLimits, QueueNumber};
+use edgewit_domain::ledger::{NoRoom, Room, Usage};
+use edgewit_domain::queue::{QueueId, QueueLimits, QueueNumber};
 
 use crate::mailbox::Mailbox;
 use crate::sync::lock;
@@ -39,10 +39,14 @@ impl SharedRoom {
         self.wake();
     }
 
-    /// Whether a message of this size would be let in now. Otherwise the mailbox is nudged when it may be.
-    pub fn has(&self, bytes: u64, mailbox: &Arc<Mailbox>) -> bool {
+    pub fn queue(&self) -> QueueId {
+        lock(&self.room).queue().clone()
+    }
+
+    /// Whether so much would be let in now. Otherwise the mailbox is nudged when it may be.
+    pub fn has(&self, wanted: Usage, mailbox: &Arc<Mailbox>) -> bool {
         let mut waiting = lock(&self.waiting);
-        let has = lock(&self.room).has(bytes);
+        let has = lock(&self.room).has(wanted);
         if !has && !waiting.iter().any(|waiting| std::ptr::eq(waiting.as_ptr(), Arc::as_ptr(mailbox))) {
             waiting.retain(|waiting| waiting.strong_count() > 0);
             waiting.push(Arc::downgrade(mailbox));
@@ -65,7 +69,8 @@ impl Reservation {
     ) -> Result<(), (QueueNumber, NoRoom)> {
         let before = self.0.len();
         for (queue, room) in queues {
-            let reserved = lock(&room.room).reserve(bytes);
+            let promised = self.of(queue);
+            let reserved = lock(&room.room).reserve(bytes, promised);
             if let Err(full) = reserved {
                 self.0.drain(before..).for_each(|(_, room, bytes)| room.release(bytes));
                 return Err((queue, full));
@@ -73,6 +78,12 @@ impl Reservation {
             self.0.push((queue, room, bytes));
         }
         Ok(())
+    }
+
+    /// What is promised in one queue.
+    fn of(&self, queue: QueueNumber) -> Usage {
+        let of_it = self.0.iter().filter(|(of, ..)| *of == queue);
+        of_it.fold(Usage::default(), |sum, (.., bytes)| sum.and(Usage { messages: 1, bytes: *bytes }))
     }
 }
 

@@ -224,11 +224,11 @@ impl Shift<'_> {
             }
             Err(fault) => fault,
         };
-        let full = self.desk.forget_reserved();
-        let how = match (&ending, full) {
+        let lack = self.desk.forget_reserved();
+        let how = match (&ending, lack) {
             (Fault::Interrupted, _) => Ending::Interrupted,
-            (_, Some(queue)) => Ending::NoRoom(queue),
-            (fault, None) => Ending::Failed { reason: fault.to_string(), backtrace: String::new() },
+            (_, Some(lack)) => Ending::NoRoom(lack),
+            (fault, None) => Ending::Failed { reason: fault.to_string(), backtrace: self.instance.take_backtrace() },
         };
         let interrupted = how == Ending::Interrupted;
         let verdict = lock(&self.desk.inbox.deliveries).failed(now, row, how);

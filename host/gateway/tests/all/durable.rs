@@ -1,6 +1,6 @@
 //! Durable queues and atomic handling, with a real store and real components.
 
-use edgewit_domain::control::Command;
+use edgewit_domain::control::{Command, Reply};
 use edgewit_domain::message::{Message, Origin, Qos};
 use edgewit_domain::topic::Topic;
 use edgewit_gateway::PublishError;
@@ -166,6 +166,63 @@ fn q5_a_handling_without_room_waits_for_it_and_that_is_no_attempt() {
     start(&running, "b");
     assert_eq!(out.take(5), numbers(0..5));
     running.until("a", |status| status.queued == 0);
+}
+
+#[test]
+fn q5_room_is_waited_for_until_it_is_enough() {
+    let full = "subscribe.in.queue = { bytes = \"1MiB\", full = \"refuse\" }\n";
+    let world = World::new(&[echo("a", "b/in", ""), echo("b", "out", full), echo("good", "good/out", "")]);
+    let running = world.run(&["a", "b", "good"]);
+    stop(&running, "b");
+    let large = "x".repeat(250 << 10);
+    (0..5).for_each(|_| publish(&running, "a/in", &large).unwrap());
+    running.until("a", |status| status.handled == 4 && status.failed == 1);
+    let good = running.listen("good/out");
+    for payload in numbers(0..100) {
+        publish(&running, "good/in", &payload).unwrap();
+        assert_eq!(good.next(), payload);
+    }
+    assert_eq!(running.component("a").failed, 1, "there is room, and not for this");
+    start(&running, "b");
+    running.until("b", |status| status.handled == 5);
+}
+
+#[test]
+fn q5_a_circle_of_full_queues_is_broken_at_its_oldest_message_and_named() {
+    let one = "subscribe.in.queue = { messages = 1, full = \"refuse\" }\n";
+    let world = World::new(&[echo("a", "b/in", one), echo("b", "a/in", one)]);
+    let running = world.run(&["a", "b"]);
+    stop(&running, "a");
+    stop(&running, "b");
+    publish(&running, "b/in", "older").unwrap();
+    publish(&running, "a/in", "younger").unwrap();
+    let dead = running.listen("$edgewit/dead/#");
+    start(&running, "a");
+    start(&running, "b");
+    let circle = "component/b/in → component/a/in → component/b/in";
+    let told = dead.next();
+    assert!(told.contains("\"component\":\"b\"") && told.contains(circle), "{told}");
+    running.until("b", |status| status.handled > 0);
+    let rows = match running.command(Command::Rows { queue: "dead/component/b".into(), from: 0, count: 9 }) {
+        Reply::Rows { rows } => rows,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rows.iter().map(|row| &*row.message.payload).collect::<Vec<_>>(), [b"older"]);
+}
+
+#[test]
+fn q6_a_dead_letter_says_where_in_the_guest_it_failed() {
+    let world = World::new(&[durable("t", "trap", "subscribe.in.attempts = 1\n")]);
+    let running = world.run(&["t"]);
+    let told = running.listen("$edgewit/dead/t");
+    publish(&running, "t/in", "panic").unwrap();
+    told.next();
+    let rows = match running.command(Command::Rows { queue: "dead/component/t".into(), from: 0, count: 9 }) {
+        Reply::Rows { rows } => rows,
+        other => panic!("{other:?}"),
+    };
+    let dead = rows.first().and_then(|row| row.dead.as_ref()).unwrap();
+    assert!(dead.reason.contains("panicked as told") && dead.backtrace.contains("on_message"), "{dead:?}");
 }
 
 #[test]

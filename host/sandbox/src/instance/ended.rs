@@ -9,12 +9,12 @@ use crate::instance::backtrace;
 use crate::instance::deadline::Stop;
 use crate::services::ValuesError;
 
-/// Names the fault and logs where in the guest it happened.
-pub(super) fn fault(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Error) -> Fault {
+/// Names the fault and where in the guest it happened, and logs both.
+pub(super) fn fault(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Error) -> (Fault, String) {
     let fault = classify(guest, guest_stack, factor, error);
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace::frames).unwrap_or_default();
     tracing::warn!(component = &*guest.profile.name, kind = fault.kind(), backtrace, "The instance {fault}");
-    fault
+    (fault, backtrace)
 }
 
 fn classify(guest: &Guest, guest_stack: u64, factor: u32, error: &wasmtime::Error) -> Fault {

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgewit_domain::delivery::{Appetite, Death, Deliveries, Ending, Next, Policy, Verdict};
+use edgewit_domain::delivery::{Appetite, Death, Deliveries, Ending, Lack, Next, Policy, Verdict};
 use edgewit_domain::ledger::{
-    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, NoRoom, Planned, Records, Unit, ValueChange, ValueRead,
-    row_bytes,
+    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, NoRoom, Planned, Records, Unit, Usage, ValueChange,
+    ValueRead, row_bytes,
 };
 use edgewit_domain::message::{Envelope, WallTime};
 use edgewit_domain::queue::QueueNumber;
@@ -188,7 +188,7 @@ impl Component {
         for queue in planned.queues() {
             match around.store.reserve(queue, bytes) {
                 Ok(()) => room.push((queue, bytes)),
-                Err(NoRoom::Full { .. }) => return Ok(Err(Ending::NoRoom(queue))),
+                Err(NoRoom::Full { wanted, .. }) => return Ok(Err(Ending::NoRoom(Lack { queue, wanted }))),
                 Err(NoRoom::Never { .. }) => return Ok(Err(failed())),
             }
         }
@@ -321,15 +321,9 @@ impl Component {
 
     /// Goes back to what it may wait for.
     pub fn look(&mut self, store: &Store) {
-        let parked: Vec<_> = self.deliveries.parked().map(|parked| parked.target).collect();
-        for target in parked {
-            if store.rooms.get(&target).is_none_or(|room| room.has(200)) {
-                self.deliveries.room_in(target);
-            }
-        }
-        if self.deliveries.is_blocked() && store.rooms.get(&self.dead).is_none_or(|room| room.has(200)) {
-            self.deliveries.room_for_dead();
-        }
+        let has = |queue, wanted| store.rooms.get(&queue).is_none_or(|room| room.has(wanted));
+        self.deliveries.look_for_room(|lack| has(lack.queue, lack.wanted));
+        self.deliveries.look_for_graves(|bytes| has(self.dead, Usage { messages: 1, bytes }));
     }
 }
 

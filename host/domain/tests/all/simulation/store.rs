@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Consumed, Ledger, NoRoom, Refusal, Room, Sequences, Unit, Windows, row_bytes};
+use edgewit_domain::ledger::{Consumed, Ledger, NoRoom, Refusal, Room, Sequences, Unit, Usage, Windows, row_bytes};
 use edgewit_domain::message::Envelope;
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 
@@ -245,7 +245,7 @@ impl Store {
     }
 
     pub fn reserve(&mut self, queue: QueueNumber, bytes: u64) -> Result<(), NoRoom> {
-        self.rooms.get_mut(&queue).map_or(Ok(()), |room| room.reserve(bytes))
+        self.rooms.get_mut(&queue).map_or(Ok(()), |room| room.reserve(bytes, Usage::default()))
     }
 
     pub fn release(&mut self, queue: QueueNumber, bytes: u64) {
