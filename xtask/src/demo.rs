@@ -1,8 +1,10 @@
-//! `cargo xtask demo`: the cold-room scenario, from nothing to an alert that a person sees.
+//! `cargo xtask demo`: the cold-room scenario, from nothing to an alert that a person sees, and that arrives in the cloud
+//! although the way there is cut.
 //!
 //! It builds what is missing, runs the gateway as an operator would, and watches it from outside through the same
 //! commands that an operator has. On a terminal it draws what happens; elsewhere it says it in lines.
 
+mod far;
 mod scene;
 mod view;
 
@@ -18,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::guests;
 use crate::process::{cargo, root, run, say};
+use crate::{guests, setup};
+use far::Far;
 use scene::Scene;
 use view::View;
 
@@ -36,25 +39,32 @@ pub fn run_verb(arguments: &[String]) -> Result<()> {
         [flag, seconds] if flag == "--seconds" => Some(Duration::from_secs(seconds.parse().context("--seconds N")?)),
         _ => bail!("`demo` takes nothing or --seconds N"),
     };
-    stage(&guests::build()?)?;
+    setup::mosquitto()?;
+    let guests = guests::build()?;
     run(cargo().args(["build", "--workspace", "--bins"]).current_dir(root()))?;
+    fs::create_dir_all(folder())?;
+    let mut far = Far::start(&folder())?;
+    stage(&guests, far.port)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     let mut gateway = Gateway::start()?;
-    let shown = show(&mut gateway, end, &stop);
+    let shown = show(&mut gateway, &mut far, end, &stop);
     let ended = gateway.end()?;
+    far.end()?;
     let scene = shown?;
     say(format!("the gateway ended in good order ({ended}); {}", scene.summary()));
     if end.is_some() && scene.alerts() == 0 {
-        bail!("no alert was seen; the scenario raises the first after about eight seconds");
+        bail!(
+            "no alert was seen; the scenario raises the first after about eight seconds, and the second after twenty"
+        );
     }
     Ok(())
 }
 
 /// Until the time is over or somebody ends it.
-fn show(gateway: &mut Gateway, end: Option<Duration>, stop: &AtomicBool) -> Result<Scene> {
+fn show(gateway: &mut Gateway, far: &mut Far, end: Option<Duration>, stop: &AtomicBool) -> Result<Scene> {
     gateway.wait_until_it_answers()?;
     let messages = gateway.messages()?;
     let mut view = View::new(std::io::stdout().is_terminal());
@@ -77,9 +87,29 @@ fn show(gateway: &mut Gateway, end: Option<Duration>, stop: &AtomicBool) -> Resu
                 scene.status(&status)?;
             }
         }
+        far.step(&mut scene, started.elapsed())?;
+        scene.is_cut = far.is_cut();
         view.draw(&mut scene, started.elapsed())?;
     }
+    drop(view);
+    arrive(far, &mut scene, &messages, started)?;
     Ok(scene)
+}
+
+/// The last that were raised arrive as well.
+fn arrive(far: &mut Far, scene: &mut Scene, messages: &Receiver<String>, started: Instant) -> Result<()> {
+    far.restore()?;
+    let deadline = Instant::now() + PATIENCE;
+    while !far.has(&scene.raised) {
+        if Instant::now() > deadline {
+            bail!("{} alerts were raised and {} arrived, or not in this order", scene.raised.len(), scene.arrived);
+        }
+        if let Ok(line) = messages.recv_timeout(FRAME / 5) {
+            scene.message(&line, started.elapsed())?;
+        }
+        far.collect(scene)?;
+    }
+    Ok(())
 }
 
 /// Where the scenario runs: a gateway reads nothing from outside its configuration's folder.
@@ -95,10 +125,11 @@ fn log() -> PathBuf {
     folder().join("gateway.log")
 }
 
-fn stage(guests: &Path) -> Result<()> {
+fn stage(guests: &Path, broker: u16) -> Result<()> {
     let components = folder().join("components");
     fs::create_dir_all(&components)?;
-    fs::copy(root().join("examples/cold-room/edgewit.toml"), config())?;
+    let scenario = fs::read_to_string(root().join("examples/cold-room/edgewit.toml")).context("the scenario")?;
+    fs::write(config(), scenario.replace("localhost:8883", &format!("localhost:{broker}")))?;
     for name in ["sensors.wasm", "window.wasm", "threshold.wasm"] {
         fs::copy(guests.join(name), components.join(name)).with_context(|| name.to_owned())?;
     }

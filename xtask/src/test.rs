@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run, say, succeeds};
-use crate::{guests, languages, setup, tidy};
+use crate::{demo, guests, languages, setup, tidy};
 
 /// Address space for the tests, in KiB. The defaults of wasmtime alone would take a thousand times as much.
 const ADDRESS_SPACE_KIB: u64 = 8_000_000;
@@ -46,6 +46,10 @@ const STEPS: &[Step] = &[
     Step { name: "no lint complains", run: |_| linted().map(passed) },
     Step { name: "components pass their tests", run: |_| components().map(passed) },
     Step { name: "host and SDK pass their tests", run: |options| host(options).map(passed) },
+    Step {
+        name: "the demo shows what it says",
+        run: |_| demo::run_verb(&["--seconds", "26"].map(str::to_owned)).map(passed),
+    },
     Step { name: "the documentation's examples compile", run: |_| examples().map(passed) },
     Step { name: "guests in other languages run", run: other_languages },
 ];

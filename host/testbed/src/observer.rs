@@ -18,6 +18,10 @@ pub struct Observer {
 
 impl Observer {
     pub async fn new(port: u16) -> Observer {
+        Self::hearing(port, "up/#").await
+    }
+
+    pub async fn hearing(port: u16, filter: &'static str) -> Observer {
         let mut options = MqttOptions::new("observer", "127.0.0.1", port);
         options.set_clean_session(false).set_max_packet_size(1 << 20, 1 << 20).set_keep_alive(Duration::from_secs(5));
         let (client, mut events) = AsyncClient::new(options, 100);
@@ -29,7 +33,7 @@ impl Observer {
             loop {
                 match events.poll().await {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                        subscriber.try_subscribe("up/#", QoS::AtLeastOnce).unwrap();
+                        subscriber.try_subscribe(filter, QoS::AtLeastOnce).unwrap();
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => times.send_modify(|times| *times += 1),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {

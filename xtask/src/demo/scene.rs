@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// How much a room remembers to be drawn, and how many events.
 const SAMPLES: usize = 48;
@@ -17,8 +18,14 @@ pub struct Scene {
     pub events: VecDeque<Event>,
     /// Events since the last drawing.
     pub news: Vec<Event>,
+    /// What the alarm has said, in order.
+    pub raised: Vec<Value>,
+    /// How much of it has arrived in the cloud.
+    pub arrived: usize,
+    pub is_cut: bool,
+    clouds: BTreeMap<String, Cloud>,
     messages: u64,
-    raised: u64,
+    alerts: u64,
 }
 
 #[derive(Default)]
@@ -41,6 +48,7 @@ pub enum Kind {
     Raised,
     Cleared,
     Door,
+    Cloud,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +70,17 @@ pub struct State {
 #[derive(Deserialize)]
 struct Status {
     components: BTreeMap<String, Component>,
+    clouds: BTreeMap<String, Cloud>,
+}
+
+#[derive(Deserialize)]
+struct Cloud {
+    uplinks: BTreeMap<String, Uplink>,
+}
+
+#[derive(Deserialize)]
+struct Uplink {
+    queued: u64,
 }
 
 #[derive(Deserialize)]
@@ -100,11 +119,14 @@ impl Scene {
                 Some((Kind::Door, format!("somebody {} the door", if payload.open { "opens" } else { "shuts" })))
             }
             ("averages", ..) => room.average(payload.mean),
-            ("alerts", ..) => room.alert(&payload, at),
+            ("alerts", ..) => {
+                self.raised.push(serde_json::from_str(&line.payload).context("an alert")?);
+                room.alert(&payload, at)
+            }
             _ => None,
         };
         if let Some((kind, text)) = event {
-            self.raised += u64::from(kind == Kind::Raised);
+            self.alerts += u64::from(kind == Kind::Raised);
             self.tell(Event { at, kind, text: format!("{name:<8} {text}") });
         }
         Ok(())
@@ -114,16 +136,33 @@ impl Scene {
     pub fn status(&mut self, text: &str) -> Result<()> {
         let status: Status = serde_json::from_str(text).with_context(|| text.to_owned())?;
         self.components = status.components;
+        self.clouds = status.clouds;
         Ok(())
     }
 
+    /// Of what is not the room's.
+    pub fn say(&mut self, at: Duration, kind: Kind, text: &str) {
+        self.tell(Event { at, kind, text: text.to_owned() });
+    }
+
+    /// Alerts that wait for the way to the cloud, as the gateway counts them. What has arrived since it was asked does not.
+    pub fn waiting(&self) -> u64 {
+        let queued: u64 =
+            self.clouds.values().flat_map(|cloud| cloud.uplinks.values()).map(|uplink| uplink.queued).sum();
+        queued.min(self.raised.len().saturating_sub(self.arrived) as u64)
+    }
+
     pub fn alerts(&self) -> u64 {
-        self.raised
+        self.alerts
     }
 
     pub fn summary(&self) -> String {
-        let alerts = if self.raised == 1 { "1 alert was".to_owned() } else { format!("{} alerts were", self.raised) };
-        format!("{} messages went through its hub, {alerts} raised", self.messages)
+        let (messages, alerts, said) = (self.messages, self.alerts, self.raised.len());
+        let alerts = if alerts == 1 { "1 alert was".to_owned() } else { format!("{alerts} alerts were") };
+        format!(
+            "{messages} messages went through its hub, {alerts} raised; all {said} that the alarm said arrived in the \
+             cloud, once and in order"
+        )
     }
 
     fn tell(&mut self, event: Event) {

@@ -51,6 +51,8 @@ impl View {
         lines.push(String::new());
         lines.extend(scene.rooms.iter().map(|(name, room)| room_line(name, room, now)));
         lines.push(String::new());
+        lines.push(cloud_line(scene));
+        lines.push(String::new());
         lines.push(format!(
             "{DIM}component   state      handled  published       p50       p99    memory  restarts{PLAIN}"
         ));
@@ -87,6 +89,12 @@ fn room_line(name: &str, room: &Room, now: Duration) -> String {
     format!("  {name:<8} now {last} °C   mean {mean} °C   {curve:<48}  {state}")
 }
 
+fn cloud_line(scene: &Scene) -> String {
+    let way =
+        if scene.is_cut { format!("{YELLOW}● the way is cut{PLAIN}") } else { format!("{GREEN}● well{PLAIN}") };
+    format!("  {:<8} {} alerts arrived   {} wait on disk   {way}", "cloud", scene.arrived, scene.waiting())
+}
+
 fn bar(value: f64) -> char {
     let (low, high) = SCALE;
     let step = ((value - low) / (high - low) * BARS.len() as f64).max(0.0) as usize;
@@ -116,6 +124,7 @@ fn coloured(event: &Event) -> String {
     let colour = match event.kind {
         Kind::Raised => RED,
         Kind::Cleared => GREEN,
+        Kind::Cloud => YELLOW,
         Kind::Average | Kind::Door => DIM,
     };
     format!("  {} {colour}{:<7} {}{PLAIN}", clock(event.at), word(event.kind), event.text)
@@ -131,6 +140,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Raised => "ALERT",
         Kind::Cleared => "over",
         Kind::Door => "door",
+        Kind::Cloud => "cloud",
     }
 }
 
