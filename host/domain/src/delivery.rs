@@ -209,7 +209,7 @@ impl Deliveries {
             Ending::Interrupted | Ending::Refused(Refusal::Stale { .. } | Refusal::Closed) => {
                 return self.again(row, |_| Wait::Until(now));
             }
-            Ending::Refused(Refusal::NoSpace) => {
+            Ending::Refused(Refusal::Full | Refusal::NoSpace) => {
                 return self.again(row, |held| Wait::Until(now.saturating_add(backoff(held.uncounted))));
             }
             Ending::Refused(refusal) => (refusal.to_string(), String::new(), false),

@@ -202,7 +202,7 @@ impl Ledger {
             }
         }
         if !unit.only_frees() && !self.has_space(growth(unit)) {
-            return Err(Refusal::NoSpace);
+            return Err(Refusal::Full);
         }
         self.check_quotas(unit, records)
     }

@@ -44,7 +44,7 @@ impl Ledger {
 
     fn create(&mut self, id: &QueueId) -> Result<QueueNumber, Refusal> {
         if self.queues.len() >= QUEUES {
-            return Err(Refusal::NoSpace);
+            return Err(Refusal::Full);
         }
         let number = QueueNumber(self.queues.keys().next_back().map_or(1, |last| last.0 + 1));
         let record = QueueRecord {

@@ -177,6 +177,8 @@ impl Unit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the store is full; drain or drop a queue (`edgewit queue ls`), or raise store.bytes")]
+    Full,
+    #[error("the disk is full; free some of it, or drain or drop a queue (`edgewit queue ls`)")]
     NoSpace,
     #[error("bucket {bucket} would hold more than its {quota} bytes; delete values, or raise its grant's `bytes`")]
     Quota { bucket: BucketId, quota: u64 },

@@ -95,6 +95,22 @@ fn h3_a_failing_delivery_is_tried_again_in_its_place_then_given_up_and_the_rest_
 }
 
 #[test]
+fn h3_in_relaxed_order_the_rest_passes_one_that_fails() {
+    let world =
+        World::new(&[durable("e", "error", "subscribe.in.order = \"relaxed\"\nsubscribe.in.attempts = 1000\n")]);
+    let running = world.run(&["e"]);
+    let out = running.listen("error/out");
+    stop(&running, "e");
+    for payload in ["retry", "fine", "retry", "fine", "fine"] {
+        publish(&running, "e/in", payload).unwrap();
+    }
+    start(&running, "e");
+    assert_eq!(out.take(3), ["attempt 1"; 3]);
+    let status = running.until("e", |status| status.queued == 2 && status.failed > 4);
+    assert_eq!(status.handled, 3, "those that fail are tried again and again, for themselves");
+}
+
+#[test]
 fn h1_a_trap_half_way_leaves_neither_effect_nor_consumption() {
     let world = World::new(&[durable("t", "trap_half", "subscribe.in.attempts = 2\n")]);
     let running = world.run(&["t"]);

@@ -10,6 +10,8 @@ mod control;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod disaster;
+#[cfg(test)]
 mod durable;
 #[cfg(test)]
 mod faults;
@@ -27,6 +29,8 @@ mod queues;
 mod reload;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod state;
 #[cfg(test)]
 mod trial;
 #[cfg(test)]

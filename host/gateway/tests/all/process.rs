@@ -5,41 +5,47 @@ use std::fs;
 use std::process::{Child, Command as Start, Stdio};
 use std::time::{Duration, Instant};
 
-use edgewit_domain::control::{Command, Reply, Status};
+use edgewit_domain::control::{Command, ComponentStatus, Reply, RowView, Status};
 use edgewit_domain::message::Qos;
 use edgewit_gateway::control::Client;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::{World, component, echo, eventually};
 
-struct Process<'a> {
+pub const WORKER: &str = env!("CARGO_BIN_EXE_gateway-worker");
+
+pub struct Process<'a> {
     child: Child,
     world: &'a World,
 }
 
 impl Process<'_> {
     /// Starts and waits until this component runs.
-    fn start<'a>(world: &'a World, name: &str) -> Process<'a> {
-        let mut start = Start::new(env!("CARGO_BIN_EXE_gateway-worker"));
+    pub fn start<'a>(world: &'a World, name: &str) -> Process<'a> {
+        Self::start_by(world, name, Start::new(WORKER))
+    }
+
+    /// `start` begins the command line of the worker.
+    pub fn start_by<'a>(world: &'a World, name: &str, mut start: Start) -> Process<'a> {
         let child = start.arg("run").arg(world.config()).stderr(Stdio::null()).spawn().unwrap();
         let process = Process { child, world };
         process.until_running(name);
         process
     }
 
-    fn ask(&self, command: &Command) -> Result<Reply, String> {
+    pub fn ask(&self, command: &Command) -> Result<Reply, String> {
         let client = Client::connect(&self.world.socket());
         client.and_then(|mut client| client.ask(command)).map_err(|error| error.to_string())
     }
 
-    fn status(&self) -> Result<Status, String> {
+    pub fn status(&self) -> Result<Status, String> {
         match self.ask(&Command::Status)? {
             Reply::Status(status) => Ok(*status),
             other => Err(format!("{other:?}")),
         }
     }
 
-    fn until_running(&self, name: &str) {
+    pub fn until_running(&self, name: &str) {
         eventually(name, || {
             let status = self.status()?;
             let runs = status.components.get(name).is_some_and(|component| component.state.word() == "running");
@@ -47,11 +53,37 @@ impl Process<'_> {
         });
     }
 
+    /// A message that has to be on disk.
+    pub fn publish(&self, topic: &str, payload: &str) -> Result<Reply, String> {
+        let (topic, payload) = (topic.to_owned(), payload.as_bytes().to_vec());
+        self.ask(&Command::Publish { topic, payload, qos: Qos::AtLeastOnce, retain: false })
+    }
+
+    /// Everything in a queue.
+    pub fn rows(&self, queue: &str) -> Vec<RowView> {
+        let mut all: Vec<RowView> = Vec::new();
+        loop {
+            let from = all.last().map_or(0, |row| row.sequence + 1);
+            match self.ask(&Command::Rows { queue: queue.into(), from, count: 500 }).unwrap() {
+                Reply::Rows { rows } if rows.is_empty() => return all,
+                Reply::Rows { rows } => all.extend(rows),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    pub fn until(&self, name: &str, condition: impl Fn(&ComponentStatus) -> bool) -> ComponentStatus {
+        eventually(name, || match self.status()?.components.remove(name) {
+            Some(status) if condition(&status) => Ok(status),
+            other => Err(format!("{other:?}")),
+        })
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn ended(&mut self) -> i32 {
+    pub fn ended(&mut self) -> i32 {
         let status = eventually("the end", || self.child.try_wait().unwrap().ok_or("it still runs"));
         status.code().unwrap_or(-1)
     }
@@ -267,20 +299,7 @@ fn a1_a_gateway_killed_again_and_again_loses_nothing_doubles_nothing_and_keeps_t
         drop(process);
     }
     let process = Process::start(&world, "a");
-    eventually("a's queue to be empty", || match process.status()?.components.get("a") {
-        Some(status) if status.queued == 0 => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
-    let mut kept = Vec::new();
-    let mut from = 0;
-    loop {
-        let rows = match process.ask(&Command::Rows { queue: "component/b/in".into(), from, count: 500 }).unwrap() {
-            Reply::Rows { rows } => rows,
-            other => panic!("{other:?}"),
-        };
-        let Some(last) = rows.last() else { break };
-        from = last.sequence + 1;
-        kept.extend(rows.into_iter().map(|row| String::from_utf8(row.message.payload).unwrap()));
-    }
-    assert_eq!(kept, (0..acknowledged).map(|number| number.to_string()).collect::<Vec<_>>());
+    process.until("a", |status| status.queued == 0);
+    let kept: Vec<_> = process.rows("component/b/in").into_iter().map(|row| row.message.payload).collect();
+    assert_eq!(kept, (0..acknowledged).map(|number| number.to_string().into_bytes()).collect::<Vec<_>>());
 }

@@ -153,7 +153,7 @@ fn a_full_store_refuses_what_adds_and_takes_what_frees() {
     let alerts = queue(&store, "alerts", FullRule::Refuse);
     let large = "x".repeat(600 << 10);
     assert_eq!(store.commit(vec![message(&[alerts], &large)]).unwrap().refusal, None);
-    assert_eq!(store.commit(vec![message(&[alerts], &large)]).unwrap().refusal, Some(Refusal::NoSpace));
+    assert_eq!(store.commit(vec![message(&[alerts], &large)]).unwrap().refusal, Some(Refusal::Full));
     let envelope = message(&[], &large).publishes.remove(0).envelope;
     let consumed = Some(Consumed { queue: alerts, sequence: 1, envelope, failed: 0 });
     assert_eq!(store.commit(vec![Unit { consumed, ..Unit::default() }]).unwrap().refusal, None);

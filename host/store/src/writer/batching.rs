@@ -112,7 +112,7 @@ fn bar(barred: &mut BTreeMap<Place, Refusal>, group: &[Submission], at: Option<P
     };
     let unit = |(number, place): Place| group.get(number).and_then(|submission| submission.units.get(place));
     let concerned = |unit: &Unit| match refusal {
-        Refusal::NoSpace => !unit.only_frees(),
+        Refusal::Full | Refusal::NoSpace => !unit.only_frees(),
         Refusal::Broken(broken) => broken.queue.is_some_and(|queue| touches(unit, queue)),
         _ => true,
     };

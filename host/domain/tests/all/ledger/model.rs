@@ -141,7 +141,7 @@ impl Model {
             }
         }
         if !unit.only_frees() && self.bytes() + grown(unit) > self.quota {
-            return Err(Refusal::NoSpace);
+            return Err(Refusal::Full);
         }
         let mut after = self.clone();
         after.change_values(unit);
