@@ -103,9 +103,14 @@ fn uplinks(cloud: &CloudStatus) -> Table {
 }
 
 fn downlinks(cloud: &CloudStatus) -> Table {
-    let mut table = Table::new(&[("DOWNLINK", Left), ("RECEIVED", Right), ("BYTES", Right)]);
+    let mut table = Table::new(&[("DOWNLINK", Left), ("RECEIVED", Right), ("BYTES", Right), ("GIVEN UP", Right)]);
     for (name, downlink) in &cloud.downlinks {
-        table.row([Cell::from(name), units::count(downlink.received).into(), units::bytes(downlink.bytes).into()]);
+        table.row([
+            Cell::from(name),
+            units::count(downlink.received).into(),
+            units::bytes(downlink.bytes).into(),
+            units::count(downlink.given_up).into(),
+        ]);
     }
     table
 }

@@ -159,6 +159,8 @@ pub struct UplinkStatus {
 pub struct DownlinkStatus {
     pub received: u64,
     pub bytes: u64,
+    /// Found no room, and are dead letters.
+    pub given_up: u64,
 }
 
 /// One component as `ps` and `top` show it.

@@ -6,22 +6,22 @@
 mod downlink;
 mod files;
 mod outbox;
+mod status;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use edgewit_domain::config::{Cloud, Config, Downlink, Uplink};
-use edgewit_domain::control::{CloudStatus, DownlinkStatus, LinkState, UplinkStatus};
+use edgewit_domain::control::CloudStatus;
 use edgewit_domain::ledger::{Refusal, Unit};
 use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
-use edgewit_domain::message::{Message, Origin};
-use edgewit_domain::topic::Topic;
-use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, State, Status, Stop, UplinkRule};
+use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Status, Stop, UplinkRule};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::error::chain;
 use crate::files::ConfigFile;
 use crate::hub::Hub;
 use crate::sync::lock;
@@ -55,7 +55,10 @@ struct Link {
     stop: Stop,
     status: watch::Receiver<Status>,
     task: JoinHandle<()>,
+    /// Why it ended, where nobody asked it to.
+    failed: Arc<OnceLock<String>>,
     outboxes: Vec<Arc<StoredOutbox>>,
+    downlink: Arc<StoredDownlink>,
 }
 
 impl Clouds {
@@ -63,13 +66,15 @@ impl Clouds {
         Clouds { hub, file, thing, epoch, io, links: Mutex::default() }
     }
 
-    /// Starts, changes and ends links until they are those of the configuration. What did not change goes on.
+    /// Starts, changes and ends links until they are those of the configuration. What did not change goes on, unless it
+    /// had ended by itself.
     pub async fn apply(&self, config: &Config) {
         let wanted: BTreeMap<Arc<str>, Made> =
             config.clouds.iter().map(|(name, cloud)| (name.clone(), Made::of(cloud, config))).collect();
         let ended: Vec<Link> = {
             let mut links = lock(&self.links);
-            let gone = links.iter().filter(|(name, link)| wanted.get(*name) != Some(&link.made));
+            let stays = |name, link: &Link| wanted.get(name) == Some(&link.made) && link.failed.get().is_none();
+            let gone = links.iter().filter(|(name, link)| !stays(*name, link));
             let gone: Vec<Arc<str>> = gone.map(|(name, _)| name.clone()).collect();
             gone.iter().filter_map(|name| links.remove(name)).collect()
         };
@@ -77,6 +82,9 @@ impl Clouds {
             let rules = link.made.uplinks.iter().zip(&link.outboxes);
             let gone = rules.filter(|(rule, _)| !config.uplinks.contains_key(&rule.name));
             gone.for_each(|(_, outbox)| outbox.abandon());
+            if !wanted.contains_key(&link.made.cloud.name) {
+                status::clear(&self.hub, &link.made.cloud.name);
+            }
         }
         for (name, made) in wanted {
             if lock(&self.links).contains_key(&name) {
@@ -96,7 +104,9 @@ impl Clouds {
     /// Ends every link. Their queues go on collecting, for the next start.
     pub async fn close(&self) {
         let links = std::mem::take(&mut *lock(&self.links));
-        self.end(links.into_values().collect()).await;
+        for link in self.end(links.into_values().collect()).await {
+            status::say_stopped(&self.hub, &link.made.cloud.name, link.failed.get().map(String::as_str));
+        }
     }
 
     /// None of them is waited for longer than the others.
@@ -128,6 +138,7 @@ impl Clouds {
             filter: downlink.filter.clone(),
             rewrite: downlink.rewrite.clone(),
         });
+        let downlink = Arc::new(StoredDownlink::open(&self.hub, &name, &made.downlinks)?);
         let hub = self.hub.clone();
         let tls = cloud.tls.as_ref();
         let plan = Plan {
@@ -147,23 +158,27 @@ impl Clouds {
             files_every: LINK_FILES_EVERY,
             uplinks: uplinks.collect(),
             downlinks: downlinks.collect(),
-            downlink: Arc::new(StoredDownlink::open(&self.hub, &name, &made.downlinks)?),
+            downlink: downlink.clone(),
             files: Arc::new(LinkFiles::new(self.file.clone(), cloud)),
             clock: Arc::new(move || hub.uptime()),
         };
         let (stop, status, run) = link::run(plan);
-        let (told, hub, of) = (status.clone(), self.hub.clone(), name.clone());
+        let failed: Arc<OnceLock<String>> = Arc::default();
+        let (told, hub, why) = (status.clone(), self.hub.clone(), failed.clone());
         let task = self.io.spawn(async move {
-            let telling = tell(hub, of.clone(), told);
             let ended = tokio::select! {
                 ended = run => ended,
-                () = telling => Ok(()),
+                () = status::tell(&hub, &name, told) => Ok(()),
             };
             if let Err(error) = ended {
-                tracing::error!(cloud = &*of, %error, "The link ended; reload to start it again");
+                let trouble = format!("{}; reload to start the link again", chain(&error));
+                tracing::error!(cloud = &*name, trouble, "The link ended");
+                status::say_stopped(&hub, &name, Some(&trouble));
+                // Nobody else writes it.
+                let _ = why.set(trouble);
             }
         });
-        Ok(Link { made, stop, status, task, outboxes })
+        Ok(Link { made, stop, status, task, failed, outboxes, downlink })
     }
 
     pub fn status(&self) -> BTreeMap<String, CloudStatus> {
@@ -177,55 +192,6 @@ impl Made {
         let uplinks = config.uplinks.values().filter(|uplink| uplink.cloud == cloud.name);
         let downlinks = config.downlinks.values().filter(|downlink| downlink.cloud == cloud.name);
         Made { cloud: cloud.clone(), uplinks: uplinks.cloned().collect(), downlinks: downlinks.cloned().collect() }
-    }
-}
-
-impl Link {
-    fn view(&self, hub: &Hub, now: Duration) -> CloudStatus {
-        let status = self.status.borrow().clone();
-        let uplinks = self.made.uplinks.iter().zip(&self.outboxes).zip(&status.uplinks);
-        let downlinks = self.made.downlinks.iter().zip(&status.downlinks);
-        CloudStatus {
-            state: state(&status, now),
-            broker: self.made.cloud.broker.authority(),
-            trouble: status.trouble.as_ref().map(|trouble| trouble.text.clone()),
-            connections: status.connections,
-            one_at_a_time: status.solo,
-            bytes_in: status.bytes_in,
-            bytes_out: status.bytes_out,
-            unmatched: status.unmatched + status.unusable,
-            uplinks: uplinks
-                .map(|((uplink, outbox), counters)| {
-                    let waiting = hub.usage_of(outbox.queue());
-                    let view = UplinkStatus {
-                        queued: waiting.messages,
-                        queued_bytes: waiting.bytes,
-                        sent: counters.sent,
-                        sent_bytes: counters.sent_bytes,
-                        acknowledged: counters.acknowledged,
-                        given_up: counters.given_up,
-                        in_flight: counters.in_flight,
-                    };
-                    (uplink.name.to_string(), view)
-                })
-                .collect(),
-            downlinks: downlinks
-                .map(|(downlink, counters)| {
-                    let view = DownlinkStatus { received: counters.received, bytes: counters.bytes };
-                    (downlink.name.to_string(), view)
-                })
-                .collect(),
-        }
-    }
-}
-
-fn state(status: &Status, now: Duration) -> LinkState {
-    let millis = |time: Duration| crate::desk::millis(time);
-    match status.state {
-        State::Stopped => LinkState::Stopped,
-        State::Backoff { until } => LinkState::Backoff { retry_in_ms: millis(until.saturating_sub(now)) },
-        State::Connecting => LinkState::Connecting,
-        State::Connected { since } => LinkState::Connected { for_ms: millis(now.saturating_sub(since)) },
     }
 }
 
@@ -246,31 +212,4 @@ fn commit(hub: &Hub, units: Vec<Unit>) -> BoxFuture<Result<(), NotStored>> {
             Err(_) => Err(NotStored("the disk failed, and the gateway is ending".to_owned())),
         }
     })
-}
-
-/// Keeps the retained topic `$edgewit/cloud/NAME` as the link is.
-async fn tell(hub: Arc<Hub>, cloud: Arc<str>, mut status: watch::Receiver<Status>) {
-    let Ok(topic) = Topic::parse(format!("$edgewit/cloud/{cloud}")) else { return std::future::pending().await };
-    loop {
-        let text = {
-            let status = status.borrow_and_update();
-            let word = match status.state {
-                State::Stopped => "stopped",
-                State::Backoff { .. } => "backoff",
-                State::Connecting => "connecting",
-                State::Connected { .. } => "connected",
-            };
-            let trouble = status.trouble.as_ref().map(|trouble| trouble.text.as_str());
-            serde_json::json!({ "state": word, "trouble": trouble }).to_string()
-        };
-        let message = Message { retain: true, ..Message::new(topic.clone(), text) };
-        hub.publish_then(message, Origin::Service("cloud".into()), |told| {
-            if let Err(error) = told {
-                tracing::debug!(%error, "The state of a link was not published");
-            }
-        });
-        if status.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
 }

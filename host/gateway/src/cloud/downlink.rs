@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use edgewit_domain::config::Downlink as Rule;
 use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit};
-use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::message::{Envelope, Message, Origin};
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_net::link::{BoxFuture, Downlink, NotStored};
 use tokio::sync::oneshot;
@@ -20,8 +20,13 @@ use crate::hub::{Hub, PublishError};
 pub(super) struct StoredDownlink {
     hub: Arc<Hub>,
     cloud: Arc<str>,
-    dead: BTreeMap<Arc<str>, QueueNumber>,
-    buried: Arc<AtomicU64>,
+    dead: BTreeMap<Arc<str>, Arc<Dead>>,
+}
+
+/// A rule's dead letters.
+struct Dead {
+    queue: QueueNumber,
+    given_up: AtomicU64,
 }
 
 impl StoredDownlink {
@@ -31,45 +36,45 @@ impl StoredDownlink {
             let limits =
                 QueueLimits { messages: limits.messages, bytes: limits.bytes, age: None, full: FullRule::DropOldest };
             let id = QueueId::Dead(DeadOf::Downlink(rule.name.clone()));
-            Ok((rule.name.clone(), hub.open_durable(id, limits)?))
+            let queue = hub.open_durable(id, limits)?;
+            Ok((rule.name.clone(), Arc::new(Dead { queue, given_up: AtomicU64::new(0) })))
         };
         let dead: Result<BTreeMap<_, _>, Refusal> = rules.iter().map(open).collect();
-        Ok(StoredDownlink { hub: hub.clone(), cloud: cloud.clone(), dead: dead?, buried: Arc::default() })
+        Ok(StoredDownlink { hub: hub.clone(), cloud: cloud.clone(), dead: dead? })
     }
 
-    fn bury(&self, rule: &str, message: Message, reason: String) -> BoxFuture<Result<(), NotStored>> {
-        let Some(queue) = self.dead.get(rule) else {
-            return Box::pin(async { Err(NotStored(Refusal::Gone.to_string())) });
-        };
-        let total = self.buried.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::error!(rule, topic = %message.topic, reason, total, "A message from the cloud found no room; it is a dead letter now");
-        let envelope = self.hub.envelope(message, Origin::Cloud(self.cloud.clone()));
+    /// Messages that went to the rule's dead letters since the link was made.
+    pub fn given_up(&self, rule: &str) -> u64 {
+        self.dead.get(rule).map_or(0, |dead| dead.given_up.load(Ordering::Relaxed))
+    }
+}
+
+impl Dead {
+    fn bury(&self, hub: &Hub, envelope: Arc<Envelope>, reason: String) -> BoxFuture<Result<(), NotStored>> {
+        let total = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(topic = %envelope.message.topic, reason, total, "A message from the cloud was given up; it is a dead letter now");
         let note = DeathNote { queue: None, reason, attempts: 0, backtrace: String::new(), at: wall() };
-        let burial = Some(Burial { queue: *queue, envelope, note });
-        commit(&self.hub, vec![Unit { burial, ..Unit::default() }])
+        let burial = Some(Burial { queue: self.queue, envelope, note });
+        commit(hub, vec![Unit { burial, ..Unit::default() }])
     }
 }
 
 impl Downlink for StoredDownlink {
     fn receive(&self, rule: &str, message: Message) -> BoxFuture<Result<(), NotStored>> {
         let (told, outcome) = oneshot::channel();
-        self.hub.publish_then(message.clone(), Origin::Cloud(self.cloud.clone()), move |outcome| {
+        let origin = Origin::Cloud(self.cloud.clone());
+        self.hub.publish_then(message.clone(), origin.clone(), move |outcome| {
             let _ = told.send(outcome);
         });
-        let this = StoredDownlink {
-            hub: self.hub.clone(),
-            cloud: self.cloud.clone(),
-            dead: self.dead.clone(),
-            buried: self.buried.clone(),
-        };
-        let rule = rule.to_owned();
+        let (hub, dead) = (self.hub.clone(), self.dead.get(rule).cloned());
         Box::pin(async move {
-            match outcome.await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(PublishError::Closed | PublishError::Unknown)) | Err(_) => {
+            match (outcome.await, dead) {
+                (Ok(Ok(_)), _) => Ok(()),
+                (Ok(Err(PublishError::Closed | PublishError::Unknown)) | Err(_), _) => {
                     Err(NotStored("the gateway is ending".to_owned()))
                 }
-                Ok(Err(error)) => this.bury(&rule, message, error.to_string()).await,
+                (Ok(Err(error)), Some(dead)) => dead.bury(&hub, hub.envelope(message, origin), error.to_string()).await,
+                (Ok(Err(_)), None) => Err(NotStored(Refusal::Gone.to_string())),
             }
         })
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use edgewit_domain::config::Cloud;
+use edgewit_domain::limits::LINK_FILE_BYTES;
 use edgewit_net::link::{Files, Material};
 
 use crate::error::chain;
@@ -25,7 +26,15 @@ impl LinkFiles {
     }
 
     fn text(&self, path: Option<&PathBuf>) -> Result<Option<String>, String> {
-        path.map(|path| self.file.read_beside(path).map_err(|error| chain(&error))).transpose()
+        let read = |path: &PathBuf| {
+            let text = self.file.read_beside(path).map_err(|error| chain(&error))?;
+            if text.len() as u64 > LINK_FILE_BYTES {
+                let path = path.display();
+                return Err(format!("{path} has more than {LINK_FILE_BYTES} bytes; keep in it only what is needed"));
+            }
+            Ok(text)
+        };
+        path.map(read).transpose()
     }
 }
 

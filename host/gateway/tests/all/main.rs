@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod cloud;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod data;
@@ -13,6 +15,8 @@ mod data;
 mod disaster;
 #[cfg(test)]
 mod durable;
+#[cfg(test)]
+mod far;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
