@@ -18,6 +18,7 @@ use crate::rate::TokenBucket;
 
 mod backoff;
 mod broker;
+mod fit;
 mod flights;
 mod format;
 mod lane;
@@ -26,6 +27,7 @@ mod rewrite;
 mod transitions;
 
 pub use broker::{Broker, BrokerError, Proxy, Scheme};
+pub use fit::{Fit, NotForCloud};
 pub use format::{Format, Source};
 pub use lane::{LaneCounters, Priority, Row};
 pub use profile::{Profile, Unfit};

@@ -16,6 +16,7 @@ use edgewit_domain::config::{Cloud, Config, Downlink, Uplink};
 use edgewit_domain::control::CloudStatus;
 use edgewit_domain::ledger::{Refusal, Unit};
 use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
+use edgewit_domain::link::Fit;
 use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Status, Stop, UplinkRule};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -124,7 +125,7 @@ impl Clouds {
     fn start(&self, made: Made) -> Result<Link, Refusal> {
         let (cloud, name) = (&made.cloud, made.cloud.name.clone());
         let outboxes: Result<Vec<Arc<StoredOutbox>>, Refusal> =
-            made.uplinks.iter().map(|uplink| StoredOutbox::open(&self.hub, uplink).map(Arc::new)).collect();
+            made.uplinks.iter().map(|uplink| self.outbox(uplink, cloud).map(Arc::new)).collect();
         let outboxes = outboxes?;
         let uplinks = made.uplinks.iter().zip(&outboxes).map(|(uplink, outbox)| UplinkRule {
             name: uplink.name.clone(),
@@ -179,6 +180,17 @@ impl Clouds {
             }
         });
         Ok(Link { made, stop, status, task, failed, outboxes, downlink })
+    }
+
+    fn outbox(&self, uplink: &Uplink, cloud: &Cloud) -> Result<StoredOutbox, Refusal> {
+        let fit = Fit {
+            rule: uplink.name.clone(),
+            thing: self.thing.clone(),
+            format: uplink.format,
+            rewrite: uplink.rewrite.clone(),
+            profile: cloud.profile,
+        };
+        StoredOutbox::open(&self.hub, uplink, fit)
     }
 
     pub fn status(&self) -> BTreeMap<String, CloudStatus> {

@@ -111,6 +111,7 @@ impl Core {
                     PublishError::Reserved { .. } => "choose another topic",
                     PublishError::TooLarge { .. } => "send a smaller payload",
                     PublishError::TooManyProperties { .. } => "send fewer user properties",
+                    PublishError::NotForCloud(_) => "publish what it takes, or narrow the rule's `filter`",
                     PublishError::NoRoom(_) => "wait until its reader has caught up, or see `edgewit queue ls`",
                     PublishError::Refused(_) => "see `edgewit queue ls` and the gateway's log",
                     PublishError::Unknown => "see to the disk, and start the gateway again",

@@ -12,15 +12,15 @@ use edgewit_domain::delivery::Lack;
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::ledger::{NoRoom, Refusal, TimerRow, Unit};
-use edgewit_domain::message::Message;
+use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::supervision::{self, Supervision};
 use edgewit_domain::timer::Timers;
 use edgewit_sandbox::artifact::Digest;
-use edgewit_sandbox::{Fetch, Interrupter, LogCounter, Rooms, Services};
+use edgewit_sandbox::{Fetch, Interrupter, LogCounter, NotTaken, Rooms, Services};
 use edgewit_store::{Outcome, Unknown};
 
 use crate::clock::{Clock, wall};
-use crate::hub::{Hub, Reservation};
+use crate::hub::{Hub, NotLetIn, Reservation};
 use crate::inbox::Inbox;
 use crate::loading::{Loaded, Loading};
 use crate::mailbox::Mailbox;
@@ -293,21 +293,27 @@ struct Reserved {
 struct DeskRooms(Arc<Desk>);
 
 impl Rooms for DeskRooms {
-    fn reserve(&self, message: &Message) -> Result<(), String> {
+    fn reserve(&self, message: &Message) -> Result<(), NotTaken> {
         let desk = &self.0;
         if !desk.common.hub.may_refuse() {
             return Ok(());
         }
         let mut reserved = lock(&desk.reserved);
-        let Err((queue, full)) = desk.common.hub.reserve(message, Some(&desk.name), &mut reserved.room) else {
-            return Ok(());
+        let by = Origin::Component(desk.name.clone());
+        let (lack, refused) = match desk.common.hub.reserve(message, &by, &mut reserved.room) {
+            Ok(()) => return Ok(()),
+            Err(NotLetIn::NoRoom(queue, full)) => {
+                let lack = match full {
+                    NoRoom::Full { wanted, .. } => Some(Lack { queue, wanted }),
+                    // What never fits is not worth waiting for.
+                    NoRoom::Never { .. } => None,
+                };
+                (lack, NotTaken::NoRoom(full.to_string()))
+            }
+            Err(NotLetIn::NotForCloud(error)) => (None, NotTaken::NotForCloud(error.to_string())),
         };
-        reserved.lack = match full {
-            NoRoom::Full { wanted, .. } => Some(Lack { queue, wanted }),
-            // What never fits is not worth waiting for.
-            NoRoom::Never { .. } => None,
-        };
-        Err(full.to_string())
+        reserved.lack = lack;
+        Err(refused)
     }
 }
 

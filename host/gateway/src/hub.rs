@@ -25,6 +25,7 @@ use std::time::Duration;
 use edgewit_domain::delivery::Parked;
 use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
 use edgewit_domain::limits::{MESSAGE_BYTES, USER_PROPERTIES};
+use edgewit_domain::link::NotForCloud;
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail, WallTime};
 use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::rate::TokenBucket;
@@ -35,7 +36,7 @@ use smallvec::SmallVec;
 
 use crate::clock::{Clock, wall};
 use crate::sync::{lock, read, write};
-pub(crate) use durable::{Attached, Keeping, Reading};
+pub(crate) use durable::{Attached, Keeping, NotLetIn, Reading};
 pub(crate) use rooms::Reservation;
 use routes::Routes;
 pub(crate) use routes::{Interest, Sink};
@@ -58,7 +59,7 @@ pub struct Hub {
     clock: Clock,
     circles_named: Mutex<TokenBucket>,
     store: OnceLock<Store>,
-    /// Durable queues that refuse when they are full.
+    /// Durable queues that refuse when they are full, or what does not fit the cloud behind them.
     refusing: AtomicU64,
     /// The queues whose readers wait for room in another one.
     parked: Mutex<BTreeMap<QueueNumber, Parked>>,
@@ -93,6 +94,8 @@ pub enum PublishError {
     TooManyProperties { count: usize },
     #[error("{0}")]
     NoRoom(String),
+    #[error(transparent)]
+    NotForCloud(NotForCloud),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the gateway is shutting down")]
@@ -169,7 +172,10 @@ impl Hub {
         let trail = cause.and_then(|cause| cause.trail.clone());
         let mut reserved = Reservation::default();
         if self.refusing.load(Ordering::Relaxed) > 0 {
-            self.reserve(&message, None, &mut reserved).map_err(|(_, full)| PublishError::NoRoom(full.to_string()))?;
+            self.reserve(&message, &origin, &mut reserved).map_err(|refused| match refused {
+                NotLetIn::NoRoom(_, full) => PublishError::NoRoom(full.to_string()),
+                NotLetIn::NotForCloud(error) => PublishError::NotForCloud(error),
+            })?;
         }
         let mut id = MessageId { epoch: self.epoch, number: 0 };
         let waiting = self.send([message], &mut id, &origin, (hops, trail), false);

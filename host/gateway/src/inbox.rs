@@ -109,6 +109,7 @@ impl Inbox {
             limits: durable.limits,
             interest: interest(durable.qos0),
             mailbox: self.mailbox.clone(),
+            fit: None,
         };
         match self.hub.attach_durable(reading) {
             Ok(attached) => {

@@ -22,5 +22,5 @@ pub use instance::{Exports, Instance};
 pub use link::{LinkError, Prepared};
 pub use services::{
     AddressCheck, EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, LogCounter, MemoryValues,
-    Rooms, Services, Values, ValuesError,
+    NotTaken, Rooms, Services, Values, ValuesError,
 };

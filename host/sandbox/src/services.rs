@@ -43,8 +43,17 @@ pub struct Services {
 /// Room in the queues that refuse when they are full, for what the handling under way publishes.
 pub trait Rooms: Send + Sync {
     /// Promises room in every such queue that the message would go into. What is promised is kept or given back by who
-    /// commits the handling or undoes it. The text names the queue that is full.
-    fn reserve(&self, message: &Message) -> Result<(), String>;
+    /// commits the handling or undoes it.
+    fn reserve(&self, message: &Message) -> Result<(), NotTaken>;
+}
+
+/// Why a message that a component may publish is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The text names the queue that is full.
+    NoRoom(String),
+    /// It would be sent where it is not taken, now or later; the text says by which rule and why.
+    NotForCloud(String),
 }
 
 /// The values in the component's buckets, as every handling before this one left them.

@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use crate::message::{Envelope, Origin};
+use crate::message::{Envelope, Message, Origin};
 
 /// How an uplink rule writes its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,23 @@ impl Format {
             Format::Envelope => Writer::envelope(source, sequence, envelope).into_bytes(),
         }
     }
+
+    /// As many bytes as it may become, without writing it: at once, and for most messages much too many.
+    pub fn bytes_at_most(self, source: Source<'_>, message: &Message, by: &Origin) -> usize {
+        match self {
+            Format::Raw => message.payload.len(),
+            Format::Envelope => {
+                let name = origin(by).1.map_or(0, str::len);
+                let texts = source.thing.len() + source.rule.len() + name + message.size();
+                // A control character becomes six, and a property brings two pairs of quotes, two commas and brackets.
+                ENVELOPE_NAMES + texts * 6 + message.user_properties.len() * 8
+            }
+        }
+    }
 }
+
+/// More than the names, numbers and signs of an envelope without its texts.
+const ENVELOPE_NAMES: usize = 512;
 
 /// Writes a JSON object, a name at a time.
 struct Writer(String);

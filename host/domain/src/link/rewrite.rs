@@ -30,6 +30,11 @@ impl Rewrite {
         Rewrite { fixed, with: with.map(|topic| topic.as_str().into()) }
     }
 
+    /// Whether a message may go by another topic than its own.
+    pub fn changes_names(&self) -> bool {
+        self.with.is_some()
+    }
+
     /// `topic` is matched by the filter.
     pub fn apply(&self, topic: &Topic) -> Result<Topic, TopicError> {
         let Some(with) = &self.with else { return Ok(topic.clone()) };

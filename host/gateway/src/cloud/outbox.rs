@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use edgewit_domain::config::{DeadFullRule, Uplink};
 use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit};
+use edgewit_domain::link::Fit;
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_net::link::{BoxFuture, NotStored, Outbox, Outgoing};
 
@@ -27,7 +28,7 @@ pub(super) struct StoredOutbox {
 }
 
 impl StoredOutbox {
-    pub fn open(hub: &Arc<Hub>, uplink: &Uplink) -> Result<StoredOutbox, Refusal> {
+    pub fn open(hub: &Arc<Hub>, uplink: &Uplink, fit: Fit) -> Result<StoredOutbox, Refusal> {
         let limits = uplink.dead_letter;
         // What cannot be buried would hold up everything behind it: the link is told to go on.
         let full = match limits.full {
@@ -39,7 +40,8 @@ impl StoredOutbox {
         let mailbox: Arc<Mailbox> = Arc::default();
         let id = QueueId::Uplink(uplink.name.clone());
         let interest = Interest { filters: vec![uplink.filter.clone()], owner: None, own: false, qos0: uplink.qos0 };
-        let reading = Reading { id: id.clone(), limits: uplink.queue, interest, mailbox: mailbox.clone() };
+        let fit = Some(fit).filter(Fit::may_refuse);
+        let reading = Reading { id: id.clone(), limits: uplink.queue, interest, mailbox: mailbox.clone(), fit };
         let attached = hub.attach_durable(reading)?;
         hub.refill(&mailbox, attached);
         Ok(StoredOutbox { hub: hub.clone(), mailbox, attached, id, dead, in_hand: Mutex::default() })

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use edgewit_domain::delivery::{Parked, circle_to_break};
 use edgewit_domain::ledger::{NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
-use edgewit_domain::message::{Message, WallTime};
+use edgewit_domain::link::{Fit, NotForCloud};
+use edgewit_domain::message::{Message, Origin, WallTime};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
 use edgewit_domain::topic::Filter;
@@ -37,6 +38,14 @@ pub(crate) struct Reading {
     pub limits: QueueLimits,
     pub interest: Interest,
     pub mailbox: Arc<Mailbox>,
+    /// What may go into it, where not everything may.
+    pub fit: Option<Fit>,
+}
+
+/// Why a message is not let into the queues that it is for.
+pub(crate) enum NotLetIn {
+    NoRoom(QueueNumber, NoRoom),
+    NotForCloud(NotForCloud),
 }
 
 impl Hub {
@@ -55,7 +64,7 @@ impl Hub {
     }
 
     fn attach_in_turn(&self, reading: Reading, turn: &mut Turn<'_>) -> Result<Attached, Refusal> {
-        let Reading { id, limits, interest, mailbox } = reading;
+        let Reading { id, limits, interest, mailbox, fit } = reading;
         let is_new = turn.ledger.number_of(&id).is_none();
         let queue = turn.ledger.open(&id, limits)?;
         let slot = mailbox.open_window(Window::new(queue, turn.ledger.head_of(queue)));
@@ -66,6 +75,7 @@ impl Hub {
             routes.durable.insert(queue, Sink { mailbox, slot });
             routes.usage.insert(queue, Mutex::new(turn.ledger.usage_of(queue)));
             routes.route(ReaderId::Durable(queue), interest);
+            routes.fits.extend(fit.map(|fit| (queue, Arc::new(fit))));
             self.limit(&mut routes, (queue, id), limits, turn.ledger.usage_of(queue));
         }
         if is_new {
@@ -172,32 +182,38 @@ impl Hub {
 
     fn count_refusing(&self, routes: &Routes) {
         let refusing = routes.rooms.keys().filter(|queue| routes.durable.contains_key(queue)).count();
-        self.refusing.store(refusing as u64, Ordering::Relaxed);
+        self.refusing.store((refusing + routes.fits.len()) as u64, Ordering::Relaxed);
     }
 
-    /// Whether anything may be refused for want of room.
+    /// Whether anything may be refused by a queue that it is for.
     pub(crate) fn may_refuse(&self) -> bool {
         self.refusing.load(Ordering::Relaxed) > 0
     }
 
-    /// Promises room for a message in every queue that it goes into and that refuses. `publisher` is the component.
+    /// Promises room for a message in every queue that it goes into and that refuses; where one of them may not have it
+    /// at all, in none.
     pub(crate) fn reserve(
         &self,
         message: &Message,
-        publisher: Option<&str>,
+        origin: &Origin,
         reserved: &mut Reservation,
-    ) -> Result<(), (QueueNumber, NoRoom)> {
+    ) -> Result<(), NotLetIn> {
+        let publisher = match origin {
+            Origin::Component(name) => Some(&**name),
+            _ => None,
+        };
+        let mut rooms: SmallVec<[(QueueNumber, Arc<SharedRoom>); 2]> = SmallVec::new();
+        let mut fits: SmallVec<[Arc<Fit>; 2]> = SmallVec::new();
         let routes = read(&self.routes);
-        let readers = routes.table.readers(&message.topic, message.qos, publisher);
-        let rooms: SmallVec<[(QueueNumber, Arc<SharedRoom>); 2]> = readers
-            .iter()
-            .filter_map(|reader| match reader {
-                ReaderId::Durable(queue) => Some((*queue, routes.rooms.get(queue)?.clone())),
-                ReaderId::Live { .. } => None,
-            })
-            .collect();
+        for reader in routes.table.readers(&message.topic, message.qos, publisher) {
+            let ReaderId::Durable(queue) = reader else { continue };
+            rooms.extend(routes.rooms.get(&queue).map(|room| (queue, room.clone())));
+            fits.extend(routes.fits.get(&queue).cloned());
+        }
         drop(routes);
-        reserved.make(rooms.into_iter(), row_bytes(message))
+        fits.iter().try_for_each(|fit| fit.check(message, origin)).map_err(NotLetIn::NotForCloud)?;
+        let made = reserved.make(rooms.into_iter(), row_bytes(message));
+        made.map_err(|(queue, full)| NotLetIn::NoRoom(queue, full))
     }
 
     /// Promises room in one queue. True where the queue does not refuse, too.

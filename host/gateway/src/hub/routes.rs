@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use edgewit_domain::ledger::{Planned, Sequences, Usage};
+use edgewit_domain::link::Fit;
 use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::routing::{ReaderId, Route, RoutingTable};
 use edgewit_domain::topic::Filter;
@@ -27,6 +28,8 @@ pub(super) struct Routes {
     pub usage: BTreeMap<QueueNumber, Mutex<Usage>>,
     /// Of the queues that refuse when they are full.
     pub rooms: BTreeMap<QueueNumber, Arc<SharedRoom>>,
+    /// Of the queues into which not every message may go.
+    pub fits: BTreeMap<QueueNumber, Arc<Fit>>,
 }
 
 #[derive(Default)]
@@ -79,6 +82,7 @@ impl Routes {
             ReaderId::Durable(queue) => {
                 self.durable.remove(&queue);
                 self.usage.remove(&queue);
+                self.fits.remove(&queue);
             }
             ReaderId::Live { place, .. } => {
                 let Some(left) = self.live.get_mut(place as usize) else { return };

@@ -5,4 +5,5 @@ mod certificates;
 mod changes;
 mod down;
 mod killed;
+mod profile;
 mod up;

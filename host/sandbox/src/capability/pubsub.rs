@@ -10,6 +10,7 @@ use wasmtime::Result;
 
 use crate::bindings::edgewit::pubsub::{publisher, types};
 use crate::guest::Guest;
+use crate::services::NotTaken;
 
 impl types::Host for Guest {}
 
@@ -27,7 +28,10 @@ impl Guest {
             .publish(&message.topic)
             .map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
         self.effects.check_publish(&message).map_err(types::PublishError::Quota)?;
-        self.services.rooms.reserve(&message).map_err(types::PublishError::NoRoom)?;
+        self.services.rooms.reserve(&message).map_err(|not_taken| match not_taken {
+            NotTaken::NoRoom(reason) => types::PublishError::NoRoom(reason),
+            NotTaken::NotForCloud(reason) => types::PublishError::Denied(reason),
+        })?;
         self.effects.publish(message);
         Ok(())
     }

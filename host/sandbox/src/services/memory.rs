@@ -8,7 +8,7 @@ use edgewit_domain::ledger::BucketId;
 use edgewit_domain::ledger::{ValueChange, value_bytes};
 use edgewit_domain::message::Message;
 
-use super::{Rooms, Values, ValuesError};
+use super::{NotTaken, Rooms, Values, ValuesError};
 
 type Bucket = BTreeMap<String, Arc<[u8]>>;
 
@@ -56,7 +56,7 @@ impl Values for MemoryValues {
 pub struct EndlessRoom;
 
 impl Rooms for EndlessRoom {
-    fn reserve(&self, _: &Message) -> Result<(), String> {
+    fn reserve(&self, _: &Message) -> Result<(), NotTaken> {
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::world::{Running, World, eventually};
 
 const ALL: &str = "[uplink.all]\nfilter = \"up/#\"\nqueue = { messages = 1000000, bytes = \"256MiB\" }\n";
 
-fn reload(running: &Running<'_>) {
+pub fn reload(running: &Running<'_>) {
     let reply = running.command(Command::Reload);
     assert!(matches!(reply, Reply::Reloaded(_)), "{reply:?}");
 }
