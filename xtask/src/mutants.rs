@@ -16,7 +16,7 @@ use crate::process::{cargo, root, say};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Mutant {
+pub struct Mutant {
     file: String,
     old: String,
     new: String,
@@ -53,19 +53,23 @@ pub fn run_verb(arguments: &[String]) -> Result<()> {
 }
 
 /// Those named, or all. Each must still have its one place in the code.
-fn listed(names: &[String]) -> Result<BTreeMap<String, Mutant>> {
+pub fn listed(names: &[String]) -> Result<BTreeMap<String, Mutant>> {
     let text = fs::read_to_string(root().join("mutants.toml")).context("mutants.toml")?;
     let mut mutants: BTreeMap<String, Mutant> = toml::from_str(&text).context("mutants.toml")?;
     if let Some(unknown) = names.iter().find(|name| !mutants.contains_key(*name)) {
         bail!("mutants.toml has no `{unknown}`");
     }
     mutants.retain(|name, _| names.is_empty() || names.contains(name));
+    let mut lost = Vec::new();
     for (name, mutant) in &mutants {
         let code = fs::read_to_string(root().join(&mutant.file)).with_context(|| mutant.file.clone())?;
         let places = code.matches(&mutant.old).count();
         if places != 1 {
-            bail!("{name}: {} has {places} places that read {:?}; name one", mutant.file, mutant.old);
+            lost.push(format!("{name}: {} has {places} places that read {:?}; name one", mutant.file, mutant.old));
         }
+    }
+    if !lost.is_empty() {
+        bail!("{}", lost.join("\n  "));
     }
     Ok(mutants)
 }

@@ -12,6 +12,7 @@ use crate::process::root;
 
 mod features;
 mod layers;
+mod mutants;
 mod promises;
 
 const LINES_ABOVE_TESTS: usize = 400;
@@ -58,6 +59,7 @@ pub fn run_verb(_: &[String]) -> Result<()> {
     complaints.extend(layers::check(&files));
     complaints.extend(promises::check(&files));
     complaints.extend(features::check()?);
+    complaints.extend(mutants::check());
     if complaints.is_empty() {
         return Ok(());
     }

@@ -94,6 +94,7 @@ pub fn sample() -> Status {
         expired: 0,
         recycled: 0,
         queued: 3,
+        uplink_bytes: 0,
         memory: 1_310_720,
         cpu_ms: 4_200,
         p50_us: 42,

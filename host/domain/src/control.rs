@@ -184,6 +184,8 @@ pub struct ComponentStatus {
     pub recycled: u64,
     /// Deliveries waiting.
     pub queued: u64,
+    /// Bytes of its messages that links have sent to clouds, repeats included.
+    pub uplink_bytes: u64,
     /// Bytes of linear memory and tables.
     pub memory: u64,
     pub cpu_ms: u64,
@@ -234,6 +236,18 @@ pub struct DeadView {
     pub attempts: u32,
     pub backtrace: String,
     pub at_ms: u64,
+}
+
+impl LinkState {
+    /// One word for tables, metrics and the link's topic.
+    pub fn word(&self) -> &'static str {
+        match self {
+            LinkState::Stopped => "stopped",
+            LinkState::Backoff { .. } => "backoff",
+            LinkState::Connecting => "connecting",
+            LinkState::Connected { .. } => "connected",
+        }
+    }
 }
 
 /// Where a component stands.

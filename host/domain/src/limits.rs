@@ -83,6 +83,8 @@ pub const DELIVERY_BACKOFF: Duration = Duration::from_millis(100);
 pub const DELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Failed deliveries of a queue in relaxed order that others may pass. With more it waits as if its order was strict.
 pub const DELIVERIES_ASIDE: usize = 64;
+/// How often the figures of a link are told at its topic, at most. Its state is told at once.
+pub const CLOUD_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long deliveries may wait in a circle of full queues, each for room that only the next could make. Then the
 /// circle's oldest message is given up.
 pub const CIRCLE_WAIT: Duration = Duration::from_secs(5);

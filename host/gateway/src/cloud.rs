@@ -17,8 +17,8 @@ use edgewit_domain::control::CloudStatus;
 use edgewit_domain::ledger::{Refusal, Unit};
 use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
 use edgewit_domain::link::Fit;
-use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Status, Stop, UplinkRule};
-use tokio::sync::{oneshot, watch};
+use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Stop, UplinkRule};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,6 +29,7 @@ use crate::sync::lock;
 use downlink::StoredDownlink;
 use files::LinkFiles;
 use outbox::StoredOutbox;
+use status::Watched;
 
 /// How long a link that is told to end may take for what it is owed.
 const LEAVE: Duration = Duration::from_secs(3);
@@ -52,14 +53,9 @@ struct Made {
 }
 
 struct Link {
-    made: Made,
+    watched: Arc<Watched>,
     stop: Stop,
-    status: watch::Receiver<Status>,
     task: JoinHandle<()>,
-    /// Why it ended, where nobody asked it to.
-    failed: Arc<OnceLock<String>>,
-    outboxes: Vec<Arc<StoredOutbox>>,
-    downlink: Arc<StoredDownlink>,
 }
 
 impl Clouds {
@@ -74,17 +70,19 @@ impl Clouds {
             config.clouds.iter().map(|(name, cloud)| (name.clone(), Made::of(cloud, config))).collect();
         let ended: Vec<Link> = {
             let mut links = lock(&self.links);
-            let stays = |name, link: &Link| wanted.get(name) == Some(&link.made) && link.failed.get().is_none();
+            let stays = |name, Link { watched, .. }: &Link| {
+                wanted.get(name) == Some(&watched.made) && watched.failed.get().is_none()
+            };
             let gone = links.iter().filter(|(name, link)| !stays(*name, link));
             let gone: Vec<Arc<str>> = gone.map(|(name, _)| name.clone()).collect();
             gone.iter().filter_map(|name| links.remove(name)).collect()
         };
-        for link in self.end(ended).await {
-            let rules = link.made.uplinks.iter().zip(&link.outboxes);
+        for Link { watched, .. } in self.end(ended).await {
+            let rules = watched.made.uplinks.iter().zip(&watched.outboxes);
             let gone = rules.filter(|(rule, _)| !config.uplinks.contains_key(&rule.name));
             gone.for_each(|(_, outbox)| outbox.abandon());
-            if !wanted.contains_key(&link.made.cloud.name) {
-                status::clear(&self.hub, &link.made.cloud.name);
+            if !wanted.contains_key(&watched.made.cloud.name) {
+                status::clear(&self.hub, &watched.made.cloud.name);
             }
         }
         for (name, made) in wanted {
@@ -106,7 +104,7 @@ impl Clouds {
     pub async fn close(&self) {
         let links = std::mem::take(&mut *lock(&self.links));
         for link in self.end(links.into_values().collect()).await {
-            status::say_stopped(&self.hub, &link.made.cloud.name, link.failed.get().map(String::as_str));
+            status::say_stopped(&self.hub, &link.watched);
         }
     }
 
@@ -164,22 +162,22 @@ impl Clouds {
             clock: Arc::new(move || hub.uptime()),
         };
         let (stop, status, run) = link::run(plan);
-        let failed: Arc<OnceLock<String>> = Arc::default();
-        let (told, hub, why) = (status.clone(), self.hub.clone(), failed.clone());
+        let watched = Arc::new(Watched { made, status, failed: OnceLock::new(), outboxes, downlink });
+        let (hub, of) = (self.hub.clone(), watched.clone());
         let task = self.io.spawn(async move {
             let ended = tokio::select! {
                 ended = run => ended,
-                () = status::tell(&hub, &name, told) => Ok(()),
+                () = status::tell(&hub, &of) => Ok(()),
             };
             if let Err(error) = ended {
                 let trouble = format!("{}; reload to start the link again", chain(&error));
                 tracing::error!(cloud = &*name, trouble, "The link ended");
-                status::say_stopped(&hub, &name, Some(&trouble));
                 // Nobody else writes it.
-                let _ = why.set(trouble);
+                let _ = of.failed.set(trouble);
+                status::say_stopped(&hub, &of);
             }
         });
-        Ok(Link { made, stop, status, task, failed, outboxes, downlink })
+        Ok(Link { watched, stop, task })
     }
 
     fn outbox(&self, uplink: &Uplink, cloud: &Cloud) -> Result<StoredOutbox, Refusal> {
@@ -194,8 +192,8 @@ impl Clouds {
     }
 
     pub fn status(&self) -> BTreeMap<String, CloudStatus> {
-        let now = self.hub.uptime();
-        lock(&self.links).iter().map(|(name, link)| (name.to_string(), link.view(&self.hub, now))).collect()
+        let links = lock(&self.links);
+        links.iter().map(|(name, link)| (name.to_string(), link.watched.view(&self.hub))).collect()
     }
 }
 

@@ -257,6 +257,7 @@ impl Desk {
             expired: self.stats.expired.get(),
             recycled: self.stats.recycled.get(),
             queued: self.inbox.waiting(),
+            uplink_bytes: self.common.hub.uplinked(&self.name),
             memory: self.stats.memory.get(),
             cpu_ms: millis(self.stats.cpu()),
             p50_us: times.quantile_us(50),

@@ -63,6 +63,8 @@ pub struct Hub {
     refusing: AtomicU64,
     /// The queues whose readers wait for room in another one.
     parked: Mutex<BTreeMap<QueueNumber, Parked>>,
+    /// Bytes that links have sent, by the component that had published them.
+    uplinked: Mutex<BTreeMap<Arc<str>, u64>>,
 }
 
 #[derive(Default)]
@@ -124,6 +126,7 @@ impl Hub {
             store: OnceLock::new(),
             refusing: AtomicU64::new(0),
             parked: Mutex::default(),
+            uplinked: Mutex::default(),
         }
     }
 
@@ -309,6 +312,14 @@ impl Hub {
             delivered: self.counters.delivered.load(Ordering::Relaxed),
             circles: self.counters.circles.load(Ordering::Relaxed),
         }
+    }
+
+    pub(crate) fn count_uplink(&self, component: &Arc<str>, bytes: u64) {
+        *lock(&self.uplinked).entry(component.clone()).or_default() += bytes;
+    }
+
+    pub(crate) fn uplinked(&self, component: &str) -> u64 {
+        lock(&self.uplinked).get(component).copied().unwrap_or_default()
     }
 
     pub(crate) fn uptime(&self) -> Duration {

@@ -18,27 +18,51 @@
 //! | `edgewit_component_restarts_total` | counter | `component` | starts after a fault |
 //! | `edgewit_component_recycled_total` | counter | `component` | renewals by plan |
 //! | `edgewit_component_queued` | gauge | `component` | deliveries waiting |
+//! | `edgewit_component_uplink_bytes_total` | counter | `component` | bytes of its messages that links have sent, repeats included |
 //! | `edgewit_component_memory_bytes` | gauge | `component` | linear memory and tables |
 //! | `edgewit_component_cpu_seconds_total` | counter | `component` | CPU time in the guest and its host calls |
 //! | `edgewit_component_handling_seconds` | histogram | `component`, `le` | time of one handling |
+//! | `edgewit_queue_messages` | gauge | `queue` | rows of a durable queue, dead letters among them; named as in `edgewit queue ls` |
+//! | `edgewit_queue_bytes` | gauge | `queue` | their bytes |
+//! | `edgewit_queue_oldest_seconds` | gauge | `queue` | running time for which the oldest has waited; 0 where none waits |
+//! | `edgewit_queue_dropped_total` | counter | `queue` | rows that made room for others |
+//! | `edgewit_queue_expired_total` | counter | `queue` | rows that waited longer than they may |
+//! | `edgewit_queue_damaged` | gauge | `queue` | 1 where it is out of use because it is damaged on disk |
+//! | `edgewit_cloud_connected` | gauge | `cloud` | 1 while the broker has accepted us |
+//! | `edgewit_cloud_connections_total` | counter | `cloud` | how often it has |
+//! | `edgewit_cloud_received_bytes_total` | counter | `cloud` | bytes of MQTT, without TLS and what is below it |
+//! | `edgewit_cloud_sent_bytes_total` | counter | `cloud` | the same |
+//! | `edgewit_cloud_unusable_total` | counter | `cloud` | messages from the cloud that no rule took or that could not be used |
+//! | `edgewit_uplink_sent_total` | counter | `cloud`, `uplink` | messages sent, repeats included |
+//! | `edgewit_uplink_sent_bytes_total` | counter | `cloud`, `uplink` | their bytes |
+//! | `edgewit_uplink_acknowledged_total` | counter | `cloud`, `uplink` | messages that the broker has |
+//! | `edgewit_uplink_given_up_total` | counter | `cloud`, `uplink` | messages that are dead letters |
+//! | `edgewit_uplink_in_flight` | gauge | `cloud`, `uplink` | messages sent and not acknowledged yet |
+//! | `edgewit_downlink_received_total` | counter | `cloud`, `downlink` | messages that came |
+//! | `edgewit_downlink_received_bytes_total` | counter | `cloud`, `downlink` | their bytes |
+//! | `edgewit_downlink_given_up_total` | counter | `cloud`, `downlink` | those that found no room and are dead letters |
 //!
-//! Text is made anew for each request, from the same figures that `edgewit ps` shows. Nothing else is served, and
-//! nothing is counted here.
+//! Text is made anew for each request, from the same figures that `edgewit ps`, `cloud` and `queue ls` show. Nothing else
+//! is served, and nothing is counted here.
 
 mod server;
+mod text;
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
-use edgewit_domain::control::{ComponentState, ComponentStatus};
+use edgewit_domain::control::{
+    CloudStatus, ComponentState, ComponentStatus, DownlinkStatus, LinkState, QueueStatus, UplinkStatus,
+};
 
 use crate::core::Core;
 use crate::histogram::Reading;
 pub(crate) use server::listen;
+use text::{family, heading, labels, sample};
 
-type Figure = (&'static str, &'static str, fn(&ComponentStatus) -> u64);
+/// A figure that is one number: its name's end, its type, and where it is.
+type Figure<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-/// The figures of a component that are one number.
-const FIGURES: [Figure; 11] = [
+const COMPONENT: [Figure<ComponentStatus>; 12] = [
     ("handled_total", "counter", |status| status.handled),
     ("failed_total", "counter", |status| status.failed),
     ("rejected_total", "counter", |status| status.rejected),
@@ -49,11 +73,43 @@ const FIGURES: [Figure; 11] = [
     ("restarts_total", "counter", |status| status.restarts),
     ("recycled_total", "counter", |status| status.recycled),
     ("queued", "gauge", |status| status.queued),
+    ("uplink_bytes_total", "counter", |status| status.uplink_bytes),
     ("memory_bytes", "gauge", |status| status.memory),
 ];
 
+const QUEUE: [Figure<QueueStatus>; 6] = [
+    ("messages", "gauge", |queue| queue.messages),
+    ("bytes", "gauge", |queue| queue.bytes),
+    ("oldest_seconds", "gauge", |queue| queue.oldest_ms.unwrap_or_default() / 1000),
+    ("dropped_total", "counter", |queue| queue.dropped),
+    ("expired_total", "counter", |queue| queue.expired),
+    ("damaged", "gauge", |queue| queue.damaged.into()),
+];
+
+const CLOUD: [Figure<CloudStatus>; 5] = [
+    ("connected", "gauge", |cloud| matches!(cloud.state, LinkState::Connected { .. }).into()),
+    ("connections_total", "counter", |cloud| cloud.connections),
+    ("received_bytes_total", "counter", |cloud| cloud.bytes_in),
+    ("sent_bytes_total", "counter", |cloud| cloud.bytes_out),
+    ("unusable_total", "counter", |cloud| cloud.unmatched),
+];
+
+const UPLINK: [Figure<UplinkStatus>; 5] = [
+    ("sent_total", "counter", |uplink| uplink.sent),
+    ("sent_bytes_total", "counter", |uplink| uplink.sent_bytes),
+    ("acknowledged_total", "counter", |uplink| uplink.acknowledged),
+    ("given_up_total", "counter", |uplink| uplink.given_up),
+    ("in_flight", "gauge", |uplink| uplink.in_flight),
+];
+
+const DOWNLINK: [Figure<DownlinkStatus>; 3] = [
+    ("received_total", "counter", |downlink| downlink.received),
+    ("received_bytes_total", "counter", |downlink| downlink.bytes),
+    ("given_up_total", "counter", |downlink| downlink.given_up),
+];
+
 /// The words of all states.
-const STATES: [&str; 6] = ["starting", "running", "backoff", "quarantined", "refused", "stopped"];
+const STATES: [&str; 7] = ["starting", "running", "backoff", "quarantined", "refused", "stopped", "blocked"];
 
 /// What one look at a component gives.
 struct Seen {
@@ -63,12 +119,12 @@ struct Seen {
     times: Reading,
 }
 
-/// Everything, as Prometheus reads it.
-fn render(core: &Core) -> String {
+/// Everything, as Prometheus reads it. What is on disk is left out where the store does not say.
+async fn render(core: &Core) -> String {
     let mut text = String::new();
     let (status, counts) = (core.status(), core.hub.counts());
-    let labels = labels(&[("version", &status.version), ("thing", &status.thing), ("dev", &status.dev.to_string())]);
-    family(&mut text, "edgewit_info", "gauge", [(labels, "1".to_owned())]);
+    let about = labels(&[("version", &status.version), ("thing", &status.thing), ("dev", &status.dev.to_string())]);
+    family(&mut text, "edgewit_info", "gauge", [(about, "1".to_owned())]);
     let seconds = core.hub.uptime().as_secs_f64();
     family(&mut text, "edgewit_uptime_seconds", "gauge", [(String::new(), seconds.to_string())]);
     let totals = [("messages", counts.taken), ("deliveries", counts.delivered), ("circles", counts.circles)];
@@ -87,7 +143,30 @@ fn render(core: &Core) -> String {
         })
         .collect();
     components(&mut text, &seen);
+    let queues = core.queue_statuses().await.unwrap_or_default();
+    let queues: Vec<_> = queues.iter().map(|queue| (labels(&[("queue", &queue.queue)]), queue)).collect();
+    figures(&mut text, "edgewit_queue", &QUEUE, &queues);
+    clouds(&mut text, &status.clouds);
     text
+}
+
+fn clouds(text: &mut String, clouds: &BTreeMap<String, CloudStatus>) {
+    let links: Vec<_> = clouds.iter().map(|(name, cloud)| (labels(&[("cloud", name)]), cloud)).collect();
+    figures(text, "edgewit_cloud", &CLOUD, &links);
+    let up = clouds.iter().flat_map(|(cloud, status)| status.uplinks.iter().map(move |rule| (cloud, rule)));
+    let up: Vec<_> = up.map(|(cloud, (rule, of))| (labels(&[("cloud", cloud), ("uplink", rule)]), of)).collect();
+    figures(text, "edgewit_uplink", &UPLINK, &up);
+    let down = clouds.iter().flat_map(|(cloud, status)| status.downlinks.iter().map(move |rule| (cloud, rule)));
+    let down: Vec<_> = down.map(|(cloud, (rule, of))| (labels(&[("cloud", cloud), ("downlink", rule)]), of)).collect();
+    figures(text, "edgewit_downlink", &DOWNLINK, &down);
+}
+
+/// Every figure of each of these, which have their labels.
+fn figures<T>(text: &mut String, prefix: &str, figures: &[Figure<T>], of: &[(String, &T)]) {
+    for (name, kind, figure) in figures {
+        let samples = of.iter().map(|(labels, of)| (labels.clone(), figure(of).to_string()));
+        family(text, &format!("{prefix}_{name}"), kind, samples);
+    }
 }
 
 fn components(text: &mut String, seen: &[Seen]) {
@@ -97,10 +176,8 @@ fn components(text: &mut String, seen: &[Seen]) {
         (labels(&[("component", &seen.name), ("state", state)]), value.to_owned())
     });
     family(text, "edgewit_component_state", "gauge", states);
-    for (name, kind, figure) in FIGURES {
-        let values = seen.iter().map(|seen| (labels(&[("component", &seen.name)]), figure(&seen.status).to_string()));
-        family(text, &format!("edgewit_component_{name}"), kind, values);
-    }
+    let of: Vec<_> = seen.iter().map(|seen| (labels(&[("component", &seen.name)]), &seen.status)).collect();
+    figures(text, "edgewit_component", &COMPONENT, &of);
     let cpu = seen.iter().map(|seen| (labels(&[("component", &seen.name)]), seen.cpu_seconds.to_string()));
     family(text, "edgewit_component_cpu_seconds_total", "counter", cpu);
     histograms(text, seen);
@@ -125,38 +202,5 @@ fn histograms(text: &mut String, seen: &[Seen]) {
         sample(text, &format!("{NAME}_bucket"), &infinite, &count);
         sample(text, &format!("{NAME}_sum"), &labels(&component), &seen.times.sum.as_secs_f64().to_string());
         sample(text, &format!("{NAME}_count"), &labels(&component), &count);
-    }
-}
-
-fn family(text: &mut String, name: &str, kind: &str, samples: impl IntoIterator<Item = (String, String)>) {
-    heading(text, name, kind);
-    for (labels, value) in samples {
-        sample(text, name, &labels, &value);
-    }
-}
-
-// Writing to a string cannot fail.
-
-fn heading(text: &mut String, name: &str, kind: &str) {
-    let _ = writeln!(text, "# TYPE {name} {kind}");
-}
-
-fn sample(text: &mut String, name: &str, labels: &str, value: &str) {
-    let _ = writeln!(text, "{name}{labels} {value}");
-}
-
-fn labels(pairs: &[(&str, &str)]) -> String {
-    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-    format!("{{{}}}", pairs.join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_escaped() {
-        assert_eq!(labels(&[("a", "x\"y\\z\n"), ("b", "")]), r#"{a="x\"y\\z\n",b=""}"#);
     }
 }

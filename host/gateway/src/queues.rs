@@ -19,18 +19,22 @@ use crate::core::{Core, refused};
 use crate::desk::millis;
 
 /// Why an operator's wish was not done, and what to do.
-type Refused = (String, &'static str);
+pub(crate) type Refused = (String, &'static str);
 
 impl Core {
     pub(crate) async fn queues(&self) -> Reply {
+        match self.queue_statuses().await {
+            Ok(queues) => Reply::Queues { queues },
+            Err((reason, cure)) => refused(reason, cure),
+        }
+    }
+
+    pub(crate) async fn queue_statuses(&self) -> Result<Vec<QueueStatus>, Refused> {
         let listed = self.turn(|turn| {
             let views: Vec<QueueView> = turn.ledger.queues().collect();
             Ok(views.into_iter().map(|view| status(&view, turn)).collect())
         });
-        match listed.await {
-            Ok(queues) => Reply::Queues { queues },
-            Err((reason, cure)) => refused(reason, cure),
-        }
+        listed.await
     }
 
     pub(crate) async fn rows(&self, queue: String, from: u64, count: usize) -> Reply {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use edgewit_domain::config::{DeadFullRule, Uplink};
 use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit};
 use edgewit_domain::link::Fit;
+use edgewit_domain::message::Origin;
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_net::link::{BoxFuture, NotStored, Outbox, Outgoing};
 
@@ -92,6 +93,12 @@ impl Outbox for StoredOutbox {
         let units = rows.map(|row| Unit { consumed: Some(row.taken(queue)), ..Unit::default() }).collect();
         drop(in_hand);
         commit(&self.hub, units)
+    }
+
+    fn sent(&self, row: &Outgoing, bytes: usize) {
+        if let Origin::Component(name) = &row.envelope.origin {
+            self.hub.count_uplink(name, bytes as u64);
+        }
     }
 
     fn give_up(&self, sequence: u64, reason: String) -> BoxFuture<Result<(), NotStored>> {

@@ -1,18 +1,34 @@
 //! A link as an operator sees it, and as components hear of it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use edgewit_domain::control::{CloudStatus, DownlinkStatus, LinkState, UplinkStatus};
+use edgewit_domain::limits::CLOUD_TOLD_EVERY;
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::Topic;
 use edgewit_net::link::{State, Status};
 use tokio::sync::watch;
+use tokio::time::interval;
 
-use super::Link;
+use super::Made;
+use super::downlink::StoredDownlink;
+use super::outbox::StoredOutbox;
 use crate::hub::Hub;
 
-impl Link {
-    pub(super) fn view(&self, hub: &Hub, now: Duration) -> CloudStatus {
+/// All there is to see of a link.
+pub(super) struct Watched {
+    pub made: Made,
+    pub status: watch::Receiver<Status>,
+    /// Why it ended, where nobody asked it to.
+    pub failed: OnceLock<String>,
+    pub outboxes: Vec<Arc<StoredOutbox>>,
+    pub downlink: Arc<StoredDownlink>,
+}
+
+impl Watched {
+    pub fn view(&self, hub: &Hub) -> CloudStatus {
+        let now = hub.uptime();
         let status = self.status.borrow().clone();
         let failed = self.failed.get().cloned();
         let uplinks = self.made.uplinks.iter().zip(&self.outboxes).zip(&status.uplinks);
@@ -62,29 +78,38 @@ fn state(status: &Status, now: Duration) -> LinkState {
     }
 }
 
-/// Keeps the retained topic `$edgewit/cloud/NAME` as the link is. Never ends.
-pub(super) async fn tell(hub: &Hub, cloud: &str, mut status: watch::Receiver<Status>) {
+/// Keeps the retained topic `$edgewit/cloud/NAME` as the link is: its state at once, its figures from time to time, since
+/// each word is written to disk. Never ends.
+pub(super) async fn tell(hub: &Hub, watched: &Watched) {
+    let mut status = watched.status.clone();
+    let mut pace = interval(CLOUD_TOLD_EVERY);
+    let mut told: Option<CloudStatus> = None;
     loop {
-        let (word, trouble) = {
-            let status = status.borrow_and_update();
-            let word = match status.state {
-                State::Stopped => "stopped",
-                State::Backoff { .. } => "backoff",
-                State::Connecting => "connecting",
-                State::Connected { .. } => "connected",
-            };
-            (word, status.trouble.as_ref().map(|trouble| trouble.text.clone()))
+        let all = tokio::select! {
+            // Whoever changes it ends with this task.
+            _ = status.changed() => false,
+            _ = pace.tick() => true,
         };
-        say(hub, cloud, word, trouble.as_deref());
-        if status.changed().await.is_err() {
-            return std::future::pending().await;
+        let view = watched.view(hub);
+        let is_news = told.as_ref().is_none_or(|told| {
+            let standing = |view: &CloudStatus| (view.state.word(), view.trouble.clone());
+            standing(told) != standing(&view) || (all && figures(told) != figures(&view))
+        });
+        if is_news {
+            say(hub, watched, &view);
+            told = Some(view);
         }
     }
 }
 
+/// What does not change by itself.
+fn figures(view: &CloudStatus) -> CloudStatus {
+    CloudStatus { state: LinkState::Stopped, ..view.clone() }
+}
+
 /// The last word of a link whose task has ended.
-pub(super) fn say_stopped(hub: &Hub, cloud: &str, trouble: Option<&str>) {
-    say(hub, cloud, "stopped", trouble);
+pub(super) fn say_stopped(hub: &Hub, watched: &Watched) {
+    say(hub, watched, &CloudStatus { state: LinkState::Stopped, ..watched.view(hub) });
 }
 
 /// A cloud that the configuration does not name any more is in no state.
@@ -92,8 +117,17 @@ pub(super) fn clear(hub: &Hub, cloud: &str) {
     publish(hub, cloud, String::new());
 }
 
-fn say(hub: &Hub, cloud: &str, state: &str, trouble: Option<&str>) {
-    publish(hub, cloud, serde_json::json!({ "state": state, "trouble": trouble }).to_string());
+fn say(hub: &Hub, watched: &Watched, view: &CloudStatus) {
+    let text = serde_json::json!({
+        "state": view.state.word(),
+        "trouble": view.trouble,
+        "connections": view.connections,
+        "bytes_in": view.bytes_in,
+        "bytes_out": view.bytes_out,
+        "uplinks": view.uplinks,
+        "downlinks": view.downlinks,
+    });
+    publish(hub, &watched.made.cloud.name, text.to_string());
 }
 
 fn publish(hub: &Hub, cloud: &str, text: String) {

@@ -63,21 +63,21 @@ async fn accept(listener: TcpListener, core: Arc<Core>) {
 
 async fn serve(stream: TcpStream, core: Arc<Core>) {
     let service = service_fn(|request| {
-        let response = answer(&request, &core);
-        async move { Ok::<_, Infallible>(response) }
+        let core = core.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &core).await) }
     });
     let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
     // Whoever hangs up early, or asks for too long, is not missed.
     let _ = timeout(CONNECTION, connection).await;
 }
 
-fn answer(request: &Request<Incoming>, core: &Core) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, core: &Core) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => {
             let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);
-            *response.body_mut() = Full::new(Bytes::from(render(core)));
+            *response.body_mut() = Full::new(Bytes::from(render(core).await));
         }
         (_, "/metrics") => {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;

@@ -109,7 +109,7 @@ fn the_retained_topic_of_a_link_follows_its_state() {
         });
     };
     let heard = running.listen("$edgewit/cloud/+");
-    retained(&running, r#"{"state":"connected","trouble":null}"#);
+    retained(&running, r#""state":"connected","trouble":null"#);
     far.cut();
     retained(&running, r#""state":"backoff""#);
     far.mend();
