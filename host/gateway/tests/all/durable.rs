@@ -169,6 +169,21 @@ fn q1_the_oldest_makes_room_where_the_queue_says_so() {
 }
 
 #[test]
+fn q1_the_last_of_each_topic_stays_where_the_queue_says_so() {
+    let queue = "subscribe.in.queue = { messages = 3, full = \"last-per-topic\" }\n";
+    let world = World::new(&[echo("a", "a/out", queue).replace("\"a/in\"", "\"a/in/+\"")]);
+    let running = world.run(&["a"]);
+    let out = running.listen("a/out");
+    stop(&running, "a");
+    for payload in ["x1", "y1", "x2", "z1", "y2", "x3"] {
+        publish(&running, &format!("a/in/{}", &payload[..1]), payload).unwrap();
+    }
+    start(&running, "a");
+    assert_eq!(out.take(3), ["z1", "y2", "x3"]);
+    assert!(out.is_empty());
+}
+
+#[test]
 fn q5_a_handling_without_room_waits_for_it_and_that_is_no_attempt() {
     let full = "subscribe.in.queue = { messages = 1, full = \"refuse\" }\n";
     let world = World::new(&[echo("a", "b/in", "subscribe.in.attempts = 1\n"), echo("b", "out", full)]);
