@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use edgewit_domain::config::{DeadFullRule, Uplink};
-use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit};
+use edgewit_domain::ledger::{Burial, DeathNote, Refusal, Unit, row_bytes};
 use edgewit_domain::link::Fit;
 use edgewit_domain::message::Origin;
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
@@ -13,10 +14,13 @@ use edgewit_net::link::{BoxFuture, NotStored, Outbox, Outgoing};
 
 use super::commit;
 use crate::clock::wall;
-use crate::hub::{Attached, Hub, Interest, Reading};
+use crate::hub::{Attached, Hub, Interest, Reading, Reservation};
 use crate::mailbox::Mailbox;
 use crate::sync::lock;
 use crate::window::Row;
+
+/// Between two looks whether the dead letters have room.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct StoredOutbox {
     hub: Arc<Hub>,
@@ -31,7 +35,6 @@ pub(super) struct StoredOutbox {
 impl StoredOutbox {
     pub fn open(hub: &Arc<Hub>, uplink: &Uplink, fit: Fit) -> Result<StoredOutbox, Refusal> {
         let limits = uplink.dead_letter;
-        // What cannot be buried would hold up everything behind it: the link is told to go on.
         let full = match limits.full {
             DeadFullRule::Stop => FullRule::Refuse,
             DeadFullRule::DropOldest => FullRule::DropOldest,
@@ -112,7 +115,24 @@ impl Outbox for StoredOutbox {
             at: wall(),
         };
         let burial = Burial { queue: self.dead, envelope: row.envelope.clone(), note };
+        let bytes = row_bytes(&row.envelope.message);
         let consumed = Some(row.taken(self.attached.queue));
-        commit(&self.hub, vec![Unit { consumed, burial: Some(burial), ..Unit::default() }])
+        let unit = Unit { consumed, burial: Some(burial), ..Unit::default() };
+        let (hub, dead, id) = (self.hub.clone(), self.dead, self.id.clone());
+        Box::pin(async move {
+            let mut reserved = Reservation::default();
+            let mut told = false;
+            // Until then it stays in its queue, and past a number of them the link takes nothing more from that.
+            while !hub.reserve_in(dead, bytes, &mut reserved) {
+                if !told {
+                    tracing::error!(queue = %id, "The dead letters of an uplink are full; `edgewit dead drop` makes room");
+                    told = true;
+                }
+                tokio::time::sleep(ROOM_AGAIN).await;
+            }
+            let buried = commit(&hub, vec![unit]).await;
+            drop(reserved);
+            buried
+        })
     }
 }

@@ -78,3 +78,31 @@ fn c2_what_was_queued_under_another_profile_is_given_up_and_the_rest_flows() {
     publish(&running, DEEP, 0);
     far.until_kept(DEEP, 1);
 }
+
+#[test]
+fn q6_what_an_uplink_gives_up_without_room_waits_in_its_queue_for_an_operator() {
+    let far = Far::new();
+    far.cut();
+    let world = far.world(GENERIC, &[]);
+    let running = world.start();
+    (0..3).for_each(|number| publish(&running, DEEP, number));
+    (0..2).for_each(|number| publish(&running, "up/n", number));
+    world.configure(&far.cloud(&format!("{AWS}dead-letter = {{ messages = 1 }}\n")), &[]);
+    reload(&running);
+    far.mend();
+    far.until_kept("up/n", 2);
+    let dead = || {
+        let rows = rows(|command| running.command(command.clone()), "dead/uplink/all");
+        rows.into_iter().map(|row| String::from_utf8(row.message.payload).unwrap()).collect::<Vec<_>>()
+    };
+    let mut looked_at = Vec::new();
+    for waiting in [2, 1, 0] {
+        let cloud = until(&running, "the others wait", |cloud| uplink(cloud, "all").queued == waiting);
+        assert_eq!(uplink(&cloud, "all").given_up, 3);
+        looked_at.extend(dead());
+        let dropped = running.command(Command::DropRows { queue: "dead/uplink/all".into() });
+        assert_eq!(dropped, Reply::Counted { rows: 1 });
+    }
+    looked_at.sort();
+    assert_eq!(looked_at, ["0", "1", "2"]);
+}
