@@ -1,6 +1,6 @@
 //! A mosquitto of the test's own: free ports, a folder of its own, gone with the test.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use crate::Port;
 use crate::certificates::{Authority, Identity};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -18,20 +19,17 @@ pub struct Broker {
     pub plain: u16,
     pub tls: u16,
     pub web_socket: u16,
+    _ports: [Port; 3],
     running: Option<Child>,
-}
-
-/// A port that nothing listens at.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Broker {
     /// Wants a client certificate of `clients` at its TLS port.
     pub async fn start(clients: &Authority, server: &Identity) -> Broker {
         let folder = tempfile::tempdir().unwrap();
-        let mut broker =
-            Broker { folder, plain: free_port(), tls: free_port(), web_socket: free_port(), running: None };
+        let ports = [Port::hold(), Port::hold(), Port::hold()];
+        let [plain, tls, web_socket] = [0, 1, 2].map(|place: usize| ports[place].number);
+        let mut broker = Broker { folder, plain, tls, web_socket, _ports: ports, running: None };
         std::fs::write(broker.path().join("clients.pem"), clients.pem()).unwrap();
         server.write(broker.path(), "server");
         broker.begin().await;

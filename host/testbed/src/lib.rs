@@ -15,13 +15,15 @@ mod broker;
 mod certificates;
 mod network;
 mod observer;
+mod port;
 
 use std::time::{Duration, Instant};
 
-pub use broker::{Broker, free_port};
+pub use broker::Broker;
 pub use certificates::{Authority, Identity};
 pub use network::{Mood, Network};
 pub use observer::{Arrived, Observer};
+pub use port::Port;
 
 /// Asks again and again, as long as it takes and no longer than it may.
 pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() -> bool) {

@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::Port;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     Well,
@@ -26,18 +28,20 @@ pub enum Mood {
 
 pub struct Network {
     pub port: u16,
+    _port: Port,
     mood: Arc<watch::Sender<Mood>>,
     task: JoinHandle<()>,
 }
 
 impl Network {
     pub async fn new(target: u16) -> Network {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let held = Port::hold();
+        let port = held.number;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let (mood, _) = watch::channel(Mood::Well);
         let mood = Arc::new(mood);
         let task = tokio::spawn(serve(listener, port, target, mood.clone()));
-        Network { port, mood, task }
+        Network { port, _port: held, mood, task }
     }
 
     pub fn set(&self, mood: Mood) {

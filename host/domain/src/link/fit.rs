@@ -116,6 +116,22 @@ mod tests {
         assert!(matches!(error, Err(NotForCloud { unfit: Unfit::Topic(_), .. })), "{error:?}");
     }
 
+    #[test]
+    fn c2_an_envelope_is_measured_with_the_longest_numbers_it_may_get() {
+        let fit = fit("aws-iot-core", Format::Envelope, None);
+        let passes = |bytes: usize| fit.check(&message("a", bytes), &Origin::Operator).is_ok();
+        let (mut most, mut too_many) = (0usize, 128 * 1024);
+        while most + 1 < too_many {
+            let middle = most.midpoint(too_many);
+            *if passes(middle) { &mut most } else { &mut too_many } = middle;
+        }
+        let received = WallTime { unix_ms: u64::MAX, trusted: false };
+        let id = MessageId { epoch: u64::MAX, number: u64::MAX };
+        let envelope = Envelope::new(message("a", most), id, Origin::Operator, received);
+        let longest = fit.format.encode(Source { epoch: u64::MAX, ..fit.source() }, u64::MAX, &envelope);
+        assert_eq!(longest.len(), 128 * 1024);
+    }
+
     proptest! {
         /// Whatever passes, the link can send, by whichever sequence and whenever it was taken.
         #[test]

@@ -113,7 +113,12 @@ fn c1_a_gateway_killed_again_and_again_loses_nothing_on_the_way_up_or_down() {
         let waiting = status.components.get("a").unwrap().queued + cloud_of(&status).uplinks["all"].queued;
         if waiting == 0 { Ok(()) } else { Err(format!("{status:?}")) }
     });
-    let kept = far.kept();
+    let (kept, acknowledged) = (far.kept(), through.count() + straight.count());
+    println!(
+        "{} rounds: {acknowledged} acknowledged, {} arrived, {commanded} came down",
+        rounds(),
+        far.arrived().len()
+    );
     through.check(&numbers(&kept["up/a"]));
     straight.check(&numbers(&kept["up/straight"]));
     eventually("all commands", || {
