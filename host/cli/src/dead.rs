@@ -3,10 +3,9 @@
 use edgewit_domain::control::Command;
 
 use crate::connect::Gateway;
-use crate::exit::{Exit, Outcome};
-use crate::output::{self, Format};
+use crate::exit::{Failure, Outcome};
+use crate::output::Format;
 use crate::queue::{self, Show};
-use crate::units;
 
 /// Look into dead letters: ls, show, replay, drop
 #[derive(clap::Args, Debug)]
@@ -52,16 +51,31 @@ enum Verb {
     },
 }
 
+const NONE: &str = "none: a component with a durable subscription, an [uplink.NAME] and a [downlink.NAME] have a queue of dead letters";
+
 pub fn dead(args: &Args) -> Outcome {
     match &args.verb {
-        Verb::Ls { gateway, format } => queue::list(gateway, format, |queue| queue.queue.starts_with("dead/")),
-        Verb::Show(args) => queue::show(args),
-        Verb::Replay { gateway, queue, sequence } => {
-            let command = Command::Replay { queue: queue.clone(), sequence: *sequence };
-            let rows = queue::counted(gateway, &command)?;
-            output::line(&format!("replayed {} messages", units::count(rows)))?;
-            Ok(Exit::Ok)
+        Verb::Ls { gateway, format } => queue::list(gateway, format, |queue| is_dead(&queue.queue), NONE),
+        Verb::Show(args) => {
+            check(&args.queue)?;
+            queue::show(args)
         }
-        Verb::Drop { gateway, queue } => queue::drop_rows(gateway, queue),
+        Verb::Replay { gateway, queue, sequence } => {
+            let command = Command::Replay { queue: check(queue)?.to_owned(), sequence: *sequence };
+            queue::change(gateway, &command, "replayed")
+        }
+        Verb::Drop { gateway, queue } => queue::drop_rows(gateway, check(queue)?),
     }
+}
+
+fn is_dead(queue: &str) -> bool {
+    queue.starts_with("dead/")
+}
+
+/// A slip of the name must not drop what waits.
+fn check(queue: &str) -> anyhow::Result<&str> {
+    if is_dead(queue) {
+        return Ok(queue);
+    }
+    Err(Failure::failed(format!("{queue} holds no dead letters"), "`edgewit dead ls` lists those that do").into())
 }

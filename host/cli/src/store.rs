@@ -1,11 +1,12 @@
 //! `edgewit store`: the store of a gateway that does not run: whether it is whole, what is in it, and moving it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use edgewit_gateway::store::tools::{StorePlace, StoreStats};
+use edgewit_gateway::store::tools::{Damage, StorePlace, StoreStats, ToolError};
 
 use crate::connect;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, safe};
 use crate::units;
 
@@ -28,7 +29,10 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Verb {
     /// Read all of it and say what is damaged; ends with 1 if anything is
-    Check,
+    Check {
+        #[command(flatten)]
+        format: Format,
+    },
     /// Say what is in it and what it takes on disk
     Stats {
         #[command(flatten)]
@@ -47,9 +51,9 @@ enum Verb {
 }
 
 pub fn store(args: &Args) -> Outcome {
-    let place = StorePlace::of(&args.config)?;
+    let place = StorePlace::of(&args.config).map_err(misconfigured)?;
     match &args.verb {
-        Verb::Check => check(&place),
+        Verb::Check { format } => check(&place, *format),
         Verb::Stats { format } => {
             let stats = place.stats()?;
             if format.json {
@@ -61,40 +65,61 @@ pub fn store(args: &Args) -> Outcome {
         }
         Verb::Export { file } => {
             let rows = place.export(file, &mut progress)?;
-            output::line(&format!("exported {} rows to {}", units::count(rows), safe(&file.display().to_string())))?;
+            output::line(&format!(
+                "exported {} to {}",
+                units::counted(rows, "row"),
+                safe(&file.display().to_string())
+            ))?;
             Ok(Exit::Ok)
         }
         Verb::Import { file } => {
             let rows = place.import(file, &mut progress)?;
-            output::line(&format!("imported {} rows", units::count(rows)))?;
+            output::line(&format!("imported {}", units::counted(rows, "row")))?;
             Ok(Exit::Ok)
         }
     }
 }
 
-fn check(place: &StorePlace) -> Outcome {
+fn misconfigured(error: ToolError) -> anyhow::Error {
+    let failure =
+        Failure::new(Exit::Configuration, error.to_string(), "name the gateway's configuration with --config");
+    anyhow::Error::new(error).context(failure)
+}
+
+fn check(place: &StorePlace, format: Format) -> Outcome {
     let checked = place.check(|seen| progress(seen.rows))?;
-    for finding in &checked.findings {
-        let from = finding.from.escape_ascii();
-        output::line(&format!("damaged around the key \"{from}\": {}", safe(&finding.what)))?;
+    let exit = if checked.damaged.is_empty() { Exit::Ok } else { Exit::Failed };
+    if format.json {
+        output::document(&checked)?;
+        return Ok(exit);
     }
-    if checked.findings.is_empty() {
-        output::line(&format!("{} rows, all of them as they were written", units::count(checked.rows)))?;
-        return Ok(Exit::Ok);
+    for Damage { place, what, .. } in &checked.damaged {
+        output::line(&format!("damaged: {}: {}", safe(place), safe(what)))?;
     }
-    output::note("put back a copy, or drop the queues concerned and go on with the rest");
-    Ok(Exit::Failed)
+    let queues: BTreeSet<&str> = checked.damaged.iter().filter_map(|damage| damage.queue.as_deref()).collect();
+    for queue in &queues {
+        output::note(&format!("start the gateway and `edgewit queue drop {queue}`: it works without that queue"));
+    }
+    if checked.damaged.iter().any(|damage| damage.queue.is_none()) {
+        output::note("put back a copy, or import an export: what is damaged is no queue that could be dropped alone");
+    }
+    if exit == Exit::Ok {
+        let rows = units::counted(checked.rows, "row");
+        output::line(&format!("{rows}, and nothing is damaged"))?;
+    }
+    Ok(exit)
 }
 
 /// Long work says from time to time that it goes on.
 fn progress(rows: u64) {
     if rows > 0 && rows.is_multiple_of(100_000) {
-        output::note(&format!("{} rows", units::count(rows)));
+        output::note(&format!("{} so far", units::counted(rows, "row")));
     }
 }
 
 fn render(stats: &StoreStats) -> String {
-    let clean = if stats.clean { "in good order" } else { "not in good order; opening it puts it right" };
+    let clean =
+        if stats.clean { "in good order" } else { "not in good order; the gateway puts that right when it starts" };
     format!(
         "engine    {}\non disk   {} ({} free for new rows)\nqueues    {} with {} messages, {}\nretained  {}\nbuckets   {} with {}\nuptime    {}\nclosed    {clean}\n",
         stats.engine,

@@ -84,18 +84,31 @@ pub enum Reply {
     Queues {
         queues: Vec<QueueStatus>,
     },
+    /// To [`Command::Rows`]: fewer than were asked for where they are large, and then there is `more`.
     Rows {
         rows: Vec<RowView>,
+        more: bool,
     },
     /// So many rows were dropped or replayed.
     Counted {
         rows: u64,
+        /// Those that were not, though they were meant as well.
+        left: Option<Left>,
     },
     /// Not done. `cure` is what the operator can do about it.
     Refused {
         reason: String,
         cure: String,
     },
+}
+
+/// Rows that stay where they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Left {
+    pub rows: u64,
+    /// Why the first of them does, and what to do about it.
+    pub reason: String,
+    pub cure: String,
 }
 
 /// Answer to [`Command::Status`].

@@ -192,7 +192,7 @@ impl Deliveries {
         self.buried(row);
     }
 
-    /// It is a dead letter, and that is on disk.
+    /// It is a dead letter, and that is on disk; or its row is gone.
     pub fn buried(&mut self, row: &Consumed) {
         if !self.held.is_empty() {
             self.held.remove(&(row.queue, row.sequence));
@@ -211,6 +211,11 @@ impl Deliveries {
             }
             Ending::Refused(Refusal::Full | Refusal::NoSpace) => {
                 return self.again(row, |held| Wait::Until(now.saturating_add(backoff(held.uncounted))));
+            }
+            // There is nothing left to be consumed, counted or buried.
+            Ending::Refused(Refusal::Gone) => {
+                self.buried(&row);
+                return Verdict::Again(None);
             }
             Ending::Refused(refusal) => (refusal.to_string(), String::new(), false),
         };

@@ -22,7 +22,7 @@ use crate::queue::{QueueId, QueueNumber};
 use queue::Queue;
 
 pub use queue::row_bytes;
-pub use readers::{QueueView, Swept};
+pub use readers::{Anew, QueueView, Swept};
 pub use records::{Broken, QueueRecord, Records, RowHead, Windows};
 pub use room::{NoRoom, Room};
 pub use unit::{
@@ -191,11 +191,14 @@ impl Ledger {
                 return Err(Refusal::Stale { bucket: read.bucket.id.clone(), key: read.key.clone() });
             }
         }
-        let appended = unit.publishes.iter().flat_map(Planned::queues);
         let consumed = unit.consumed.iter().map(|consumed| consumed.queue);
         let tried = unit.attempt.iter().map(|attempt| attempt.queue);
+        for number in consumed.chain(tried) {
+            self.queues.get(&number).filter(|queue| !queue.damaged).ok_or(Refusal::Gone)?;
+        }
+        let appended = unit.publishes.iter().flat_map(Planned::queues);
         let buried = unit.burial.iter().map(|burial| burial.queue);
-        for number in appended.chain(consumed).chain(tried).chain(buried) {
+        for number in appended.chain(buried) {
             let queue = self.queues.get(&number).ok_or(Refusal::Gone)?;
             if queue.damaged {
                 return Err(Refusal::Damaged { queue: queue.record.id.to_string() });
@@ -262,12 +265,19 @@ impl Ledger {
     fn consume(&mut self, consumed: &Consumed, records: &mut dyn Records) -> Result<(), Refusal> {
         let Consumed { queue, sequence, envelope, failed: _ } = consumed;
         let topic = envelope.message.topic.as_str();
-        self.touch(*queue)?.take_off(*sequence, row_bytes(&envelope.message), topic, records)?;
+        let held = self.touch(*queue)?;
+        // Where the queue was begun anew meanwhile, the row has gone already, and what came of it stands.
+        if *sequence >= held.record.head {
+            held.take_off(*sequence, row_bytes(&envelope.message), topic, records)?;
+        }
         Ok(())
     }
 
     fn count_attempts(&mut self, attempt: Attempt, records: &mut dyn Records) -> Result<(), Refusal> {
         let Attempt { queue, sequence, failed } = attempt;
+        if sequence < self.head_of(queue) {
+            return Ok(());
+        }
         if failed == 0 {
             records.delete_attempts(queue, sequence);
             return Ok(());

@@ -119,6 +119,10 @@ pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub const SWEEP_ROWS: usize = 256;
 /// Rows that one command shows. More are asked for page by page.
 pub const ROWS_SHOWN: usize = 1000;
+/// And of their messages, but for one that is larger by itself: it is shown alone.
+pub const ROWS_SHOWN_BYTES: usize = 256 * KIB as usize;
+/// Bytes of messages that are moved or dropped between two batches of the store's writer.
+pub const SWEEP_BYTES: usize = MIB as usize;
 /// Retained messages, and their bytes. A message past either is delivered and not retained.
 pub const RETAINED: u64 = 10_000;
 pub const RETAINED_BYTES: u64 = 16 * MIB;

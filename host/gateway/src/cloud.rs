@@ -217,7 +217,8 @@ fn commit(hub: &Hub, units: Vec<Unit>) -> BoxFuture<Result<(), NotStored>> {
     });
     Box::pin(async move {
         match outcome.await {
-            Ok(None) => Ok(()),
+            // Where the queue is out of use there is nothing left to be removed.
+            Ok(None | Some(Refusal::Gone)) => Ok(()),
             Ok(Some(refusal)) => Err(NotStored(refusal.to_string())),
             Err(_) => Err(NotStored("the disk failed, and the gateway is ending".to_owned())),
         }

@@ -10,6 +10,7 @@
 //! for one another here. What one publisher says reaches each queue in the order it was said: what need not be committed
 //! is planned and delivered on its own thread, and whoever has something under way in the store waits for it first.
 
+mod damaged;
 mod durable;
 mod rooms;
 mod routes;

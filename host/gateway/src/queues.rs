@@ -1,32 +1,67 @@
 //! Looking into durable queues, dropping what is in them, and putting dead letters back.
 //!
 //! All of it happens between two batches of the store's writer, so that what is shown is what is there, and what is
-//! dropped is in nobody's hand.
+//! dropped is in nobody's hand. It happens in pieces, so that nobody waits long for the writer; a piece that fails
+//! changes nothing.
 
-use std::sync::Arc;
+mod replay;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgewit_domain::control::{DeadView, QueueStatus, Reply, RowView};
-use edgewit_domain::ledger::{Consumed, Planned, QueueView, Refusal, Swept, Unit, row_bytes};
-use edgewit_domain::limits::{ROWS_SHOWN, SWEEP_ROWS};
+use edgewit_domain::ledger::{Anew, QueueView, Refusal, Swept};
+use edgewit_domain::limits::{ROWS_SHOWN, ROWS_SHOWN_BYTES, SWEEP_ROWS};
 use edgewit_domain::queue::{QueueId, QueueNumber};
-use edgewit_domain::routing::ReaderId;
-use edgewit_store::{StoredRow, Turn, rows};
+use edgewit_store::{Page, StoredRow, Turn, rows};
 use tokio::sync::oneshot;
 
 use crate::control::view;
 use crate::core::{Core, refused};
 use crate::desk::millis;
+use crate::sync::lock;
 
-/// Why an operator's wish was not done, and what to do.
-pub(crate) type Refused = (String, &'static str);
+/// Why an operator's wish was not done.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The wish cannot be done, and what to do instead.
+    Wish(String, &'static str),
+    Store(Refusal),
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Refused::Store(refusal)
+    }
+}
+
+impl Refused {
+    fn parts(self) -> (String, &'static str) {
+        match self {
+            Refused::Wish(reason, cure) => (reason, cure),
+            Refused::Store(refusal) => {
+                let cure = match &refusal {
+                    Refusal::Full | Refusal::NoSpace => "drain or drop a queue, or raise `store.bytes`",
+                    Refusal::Closed => "ask again when it runs",
+                    Refusal::Broken(broken) if broken.queue.is_some() => {
+                        "`edgewit queue drop` begins it anew; `edgewit store check` says what is broken"
+                    }
+                    _ => "see the gateway's log; `edgewit store check` says what is broken, if something is",
+                };
+                (refusal.to_string(), cure)
+            }
+        }
+    }
+
+    fn reply(self) -> Reply {
+        let (reason, cure) = self.parts();
+        refused(reason, cure)
+    }
+}
 
 impl Core {
     pub(crate) async fn queues(&self) -> Reply {
-        match self.queue_statuses().await {
-            Ok(queues) => Reply::Queues { queues },
-            Err((reason, cure)) => refused(reason, cure),
-        }
+        self.queue_statuses().await.map_or_else(Refused::reply, |queues| Reply::Queues { queues })
     }
 
     pub(crate) async fn queue_statuses(&self) -> Result<Vec<QueueStatus>, Refused> {
@@ -40,73 +75,71 @@ impl Core {
     pub(crate) async fn rows(&self, queue: String, from: u64, count: usize) -> Reply {
         let shown = self.turn(move |turn| {
             let number = find(&queue, turn)?;
-            let found = rows(turn.engine, number, from, count.min(ROWS_SHOWN)).map_err(Refusal::from).map_err(told)?;
+            let most = (count.min(ROWS_SHOWN), ROWS_SHOWN_BYTES);
+            let Page { rows, more } = rows(turn.engine, number, from, most).map_err(Refusal::from)?;
             let now = turn.now;
-            Ok(found.iter().map(|row| row_view(row, now)).collect())
+            Ok(Reply::Rows { rows: rows.iter().map(|row| row_view(row, now)).collect(), more })
         });
-        match shown.await {
-            Ok(rows) => Reply::Rows { rows },
-            Err((reason, cure)) => refused(reason, cure),
-        }
+        shown.await.unwrap_or_else(Refused::reply)
     }
 
-    /// In pieces, so that nobody waits long for the writer.
     pub(crate) async fn drop_rows(&self, queue: String) -> Reply {
         let mut dropped = 0;
         loop {
-            let queue = queue.clone();
+            let name = queue.clone();
             let swept = self.turn(move |turn| {
-                let number = find(&queue, turn)?;
-                turn.ledger.drop_rows(number, SWEEP_ROWS, turn.records, turn.windows).map_err(told)
+                let number = find(&name, turn)?;
+                if turn.ledger.is_damaged(number) {
+                    return Ok(None);
+                }
+                Ok(Some(turn.ledger.drop_rows(number, SWEEP_ROWS, turn.records, turn.windows)?))
             });
             match swept.await {
-                Ok(Swept { freed, more }) => {
+                Ok(Some(Swept { freed, more })) => {
                     self.hub.free(&freed);
                     dropped += freed.len() as u64;
                     if !more {
-                        return Reply::Counted { rows: dropped };
+                        return Reply::Counted { rows: dropped, left: None };
                     }
                 }
-                Err((reason, cure)) => return refused(reason, cure),
+                // From now on it is one that is damaged.
+                Err(Refused::Store(Refusal::Broken(broken))) if broken.queue.is_some() => {}
+                Ok(None) => {
+                    return match self.begin_anew(&queue, SWEEP_ROWS).await {
+                        Ok(rows) => Reply::Counted { rows: dropped + rows, left: None },
+                        Err(refused) => refused.reply(),
+                    };
+                }
+                Err(refused) => return refused.reply(),
             }
         }
     }
 
-    /// A replayed message has the id it had, and its first attempt before it.
-    pub(crate) async fn replay(&self, queue: String, sequence: Option<u64>) -> Reply {
-        let mut replayed = 0;
+    /// Drops what is in a queue whose rows cannot be read. Returns how many were counted in it.
+    async fn begin_anew(&self, queue: &str, rows: usize) -> Result<u64, Refused> {
+        let (mut after, mut rows, mut dropped) = (None, rows, 0);
         loop {
-            let (hub, queue) = (self.hub.clone(), queue.clone());
-            let done = self.turn(move |turn| {
-                let dead = find(&queue, turn)?;
-                if !matches!(queue.parse(), Ok(QueueId::Dead(_))) {
-                    return Err((format!("{queue} holds no dead letters"), "name one that `edgewit dead ls` lists"));
-                }
-                let from = sequence.unwrap_or(0);
-                let count = if sequence.is_some() { 1 } else { SWEEP_ROWS };
-                let found = rows(turn.engine, dead, from, count).map_err(Refusal::from).map_err(told)?;
-                let wanted = found.into_iter().filter(|row| sequence.is_none_or(|sequence| row.sequence == sequence));
-                let mut moved = Vec::new();
-                for row in wanted {
-                    moved.push(put_back(dead, row, turn)?);
-                }
-                if moved.is_empty() && sequence.is_some() {
-                    return Err((format!("there is no such row in {queue}"), "`edgewit dead show` lists its rows"));
-                }
-                for (target, bytes) in &moved {
-                    hub.free(&[(dead, *bytes)]);
-                    hub.look_again(*target, *bytes);
-                }
-                Ok(moved.len())
+            let (name, from) = (queue.to_owned(), after.clone());
+            let piece = self.turn(move |turn| {
+                let number = find(&name, turn)?;
+                let Anew { gone, next } = turn.ledger.begin_anew(number, from, rows, turn.records)?;
+                Ok((number, turn.ledger.head_of(number), gone, next))
             });
-            match done.await {
-                Ok(count) => {
-                    replayed += count as u64;
-                    if sequence.is_some() || count < SWEEP_ROWS {
-                        return Reply::Counted { rows: replayed };
+            match piece.await {
+                Ok((number, head, gone, next)) => {
+                    dropped += gone.messages;
+                    self.hub.forget(number, gone);
+                    after = next;
+                    if after.is_none() {
+                        if let Ok(id) = queue.parse() {
+                            self.hub.begin_anew(number, &id, head);
+                        }
+                        return Ok(dropped);
                     }
                 }
-                Err((reason, cure)) => return refused(reason, cure),
+                // What cannot be removed is left lying: nothing below the head is ever read.
+                Err(Refused::Store(Refusal::Broken(_))) if rows > 0 => (after, rows) = (None, 0),
+                Err(refused) => return Err(refused),
             }
         }
     }
@@ -115,47 +148,37 @@ impl Core {
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
-        let ended = || told(Refusal::Closed);
-        let store = self.hub.store().map_err(|_| ended())?;
+        let store = self.hub.store().map_err(|_| Refusal::Closed)?;
         let (tell, outcome) = oneshot::channel();
-        // What the work says is kept beside what becomes of its batch.
-        let work = move |turn: &mut Turn<'_>| match work(turn) {
-            Ok(value) => Ok(Ok(value)),
-            Err(refused) => Ok(Err(refused)),
+        // The writer only has to know that nothing of it is to be done.
+        let wish = Arc::new(Mutex::new(None));
+        let said = wish.clone();
+        let work = move |turn: &mut Turn<'_>| {
+            work(turn).map_err(|refused| match refused {
+                Refused::Store(refusal) => refusal,
+                refused @ Refused::Wish(..) => {
+                    *lock(&said) = Some(refused);
+                    Refusal::Gone
+                }
+            })
         };
-        store.turn(work, move |done: Result<Result<T, Refused>, Refusal>| {
+        store.turn(work, move |done: Result<T, Refusal>| {
             // Who does not wait any more does not want to know.
-            let _ = tell.send(done.map_err(told).and_then(|done| done));
+            let _ = tell.send(done.map_err(|refusal| lock(&wish).take().unwrap_or(Refused::Store(refusal))));
         });
-        outcome.await.unwrap_or_else(|_| Err(ended()))
+        outcome.await.unwrap_or(Err(Refused::Store(Refusal::Closed)))
     }
 }
 
 fn find(queue: &str, turn: &Turn<'_>) -> Result<QueueNumber, Refused> {
-    let id: QueueId =
-        queue.parse().map_err(|error| (format!("`{queue}`: {error}"), "`edgewit queue ls` lists them"))?;
-    turn.ledger.number_of(&id).ok_or_else(|| (format!("there is no queue {queue}"), "`edgewit queue ls` lists them"))
-}
-
-/// Moves a dead letter to the tail of the queue where it waited.
-fn put_back(dead: QueueNumber, row: StoredRow, turn: &mut Turn<'_>) -> Result<(QueueNumber, u64), Refused> {
-    let origin = row.note.as_ref().and_then(|note| note.queue.as_ref());
-    let target = origin.and_then(|id| turn.ledger.queues().find(|queue| queue.record.id == *id));
-    let target = target.filter(|queue| queue.limits.is_some()).map(|queue| queue.number).ok_or_else(|| {
-        let problem = format!("row {} waited in a queue that nobody reads any more", row.sequence);
-        (problem, "configure its subscription or rule again, or publish what it holds anew")
-    })?;
-    let envelope = Arc::new(row.envelope);
-    let bytes = row_bytes(&envelope.message);
-    let consumed = Some(Consumed { queue: dead, sequence: row.sequence, envelope: envelope.clone(), failed: 0 });
-    let readers = [ReaderId::Durable(target)].into_iter().collect();
-    let unit = Unit { consumed, publishes: vec![Planned { envelope, readers }], ..Unit::default() };
-    turn.ledger.apply(&unit, turn.records, turn.windows).map_err(told)?;
-    Ok((target, bytes))
+    let list =
+        if queue.starts_with("dead/") { "`edgewit dead ls` lists them" } else { "`edgewit queue ls` lists them" };
+    let id: QueueId = queue.parse().map_err(|error| Refused::Wish(format!("`{queue}`: {error}"), list))?;
+    turn.ledger.number_of(&id).ok_or_else(|| Refused::Wish(format!("there is no queue {queue}"), list))
 }
 
 fn status(view: &QueueView, turn: &Turn<'_>) -> QueueStatus {
-    let oldest = rows(turn.engine, view.number, view.record.head, 1).ok().and_then(|mut rows| rows.pop());
+    let oldest = rows(turn.engine, view.number, view.record.head, (1, 0)).ok().and_then(|mut page| page.rows.pop());
     QueueStatus {
         queue: view.record.id.to_string(),
         messages: view.record.messages,
@@ -182,8 +205,4 @@ fn row_view(row: &StoredRow, now: Duration) -> RowView {
             at_ms: note.at.unix_ms,
         }),
     }
-}
-
-fn told(refusal: Refusal) -> Refused {
-    (refusal.to_string(), "see the gateway's log; `edgewit store check` says what is broken, if something is")
 }

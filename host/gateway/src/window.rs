@@ -13,7 +13,9 @@ use edgewit_domain::queue::QueueNumber;
 
 /// Rows in a window, and their bytes, but for one that is larger by itself.
 const ROWS: usize = 256;
-const BYTES: usize = 1 << 20;
+pub(crate) const BYTES: usize = 1 << 20;
+/// Where a queue begins of which nothing can be read.
+const LOST: u64 = u64::MAX;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -27,6 +29,8 @@ pub(crate) struct Window {
     pub queue: QueueNumber,
     rows: VecDeque<Row>,
     bytes: usize,
+    /// A row below this is gone; with the highest number nothing of the queue can be read.
+    begin: u64,
     /// A row below this is here, or in hand, or gone.
     read_to: u64,
     /// There may be rows on disk from there on.
@@ -45,6 +49,7 @@ impl Window {
             queue,
             rows: VecDeque::new(),
             bytes: 0,
+            begin: head,
             read_to: head,
             behind: true,
             loading: false,
@@ -55,7 +60,7 @@ impl Window {
 
     /// A row that was just committed. False where it stays on disk for now.
     pub fn push(&mut self, row: Row) -> bool {
-        if self.behind || !self.has_room() {
+        if self.behind || !self.has_room() || self.is_lost() {
             self.behind = true;
             return false;
         }
@@ -100,6 +105,9 @@ impl Window {
 
     /// What was in hand and was not handled.
     pub fn put_back(&mut self, row: Row) {
+        if row.sequence < self.begin {
+            return;
+        }
         self.bytes += row.envelope.message.size();
         let place = self.rows.partition_point(|waiting| waiting.sequence < row.sequence);
         self.rows.insert(place, row);
@@ -112,7 +120,7 @@ impl Window {
 
     /// From where rows are to be read, and how many, where some are wanted and nobody reads them yet.
     pub fn lack(&mut self) -> Option<(u64, usize)> {
-        let wanted = self.behind && !self.loading && self.rows.len() < ROWS / 4 && self.has_room();
+        let wanted = self.behind && !self.loading && !self.is_lost() && self.rows.len() < ROWS / 4 && self.has_room();
         self.loading |= wanted;
         wanted.then(|| (self.read_to, ROWS - self.rows.len()))
     }
@@ -156,11 +164,19 @@ impl Window {
         self.fenced = false;
     }
 
-    /// Nothing of it can be read any more.
+    /// Nothing of it can be read any more, and what comes back from a hand has no place.
     pub fn give_up(&mut self) {
-        self.rows.clear();
-        self.bytes = 0;
-        self.behind = false;
+        self.begin_anew(LOST);
+    }
+
+    /// All that was in the queue has gone, and it begins with this row.
+    pub fn begin_anew(&mut self, head: u64) {
+        let paused = self.paused;
+        *self = Window { paused, ..Window::new(self.queue, head) };
+    }
+
+    fn is_lost(&self) -> bool {
+        self.begin == LOST
     }
 
     /// Rows that its reader can take now.
@@ -200,6 +216,23 @@ mod tests {
 
     fn sequences(window: &Window) -> Vec<u64> {
         window.rows.iter().map(|row| row.sequence).collect()
+    }
+
+    #[test]
+    fn of_a_queue_that_was_begun_anew_nothing_old_comes_back() {
+        let mut window = window();
+        assert!(window.push(row(1)) && window.push(row(2)));
+        let taken = window.pop().unwrap();
+        window.give_up();
+        window.put_back(taken.clone());
+        window.look_again();
+        assert!(!window.push(row(3)));
+        assert_eq!((window.takeable(), window.lack()), (0, None), "out of use");
+        window.begin_anew(4);
+        assert_eq!(window.lack(), Some((4, ROWS)));
+        window.fill([row(4)], false);
+        window.put_back(taken);
+        assert_eq!(sequences(&window), [4]);
     }
 
     #[test]

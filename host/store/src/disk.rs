@@ -49,6 +49,11 @@ impl Kept {
         }
     }
 
+    fn header(&self, kind: Kind) -> Result<Header, OpenError> {
+        let bytes = self.engine().get(HEADER_KEY)?.ok_or(OpenError::NoHeader)?;
+        Ok(Header::decode(&bytes, kind)?)
+    }
+
     /// A commit, and nothing of it left in a log.
     fn commit_header(&self, header: &Header) -> Result<(), CommitError> {
         let mut batch = Batch::new();
@@ -76,7 +81,9 @@ pub enum OpenError {
          export the store and import it with {wanted}"
     )]
     OtherEngine { found: Kind, wanted: Kind },
-    #[error("there is no store kept by {wanted} in the directory")]
+    #[error(
+        "there is no store kept by {wanted} in the directory. The gateway makes it at its first start; name the gateway's own configuration, or import an export"
+    )]
     Absent { wanted: Kind },
     #[error(transparent)]
     Sqlite(#[from] OpenSqliteError),
@@ -124,6 +131,19 @@ impl Disk {
         Ok((Disk { kept, header, left_clean, _lock: lock }, reserve))
     }
 
+    /// Opens the store in this directory to be looked at: it is left as it was found, closed in good order or not.
+    pub fn look(dir: &Path, kind: Kind) -> Result<Disk, OpenError> {
+        match found(dir)? {
+            Some(found) if found != kind => return Err(OpenError::OtherEngine { found, wanted: kind }),
+            Some(_) => {}
+            None => return Err(OpenError::Absent { wanted: kind }),
+        }
+        let lock = lock(dir)?;
+        let kept = Kept::open(dir, kind, &Batch::new())?;
+        let header = kept.header(kind)?;
+        Ok(Disk { left_clean: header.clean, kept, header, _lock: lock })
+    }
+
     pub fn engine(&self) -> Arc<dyn Engine> {
         self.kept.engine()
     }
@@ -154,8 +174,7 @@ fn begin(dir: &Path, kind: Kind) -> Result<Begun, OpenError> {
     let mut first = Batch::new();
     first.put(HEADER_KEY, &Header::new(random()?, kind).left(true).encode());
     let kept = Kept::open(dir, kind, &first)?;
-    let bytes = kept.engine().get(HEADER_KEY)?.ok_or(OpenError::NoHeader)?;
-    let found = Header::decode(&bytes, kind)?;
+    let found = kept.header(kind)?;
     let left_clean = found.clean;
     let header = found.left(false);
     kept.commit_header(&header)?;

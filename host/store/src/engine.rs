@@ -82,6 +82,8 @@ pub struct Finding {
 pub enum EngineError {
     #[error("the row with the key {} is damaged: what is there is not what was written", key.escape_ascii())]
     Damaged { key: Vec<u8> },
+    #[error("the store is damaged behind the key {}, and rows there cannot be found", near.escape_ascii())]
+    Torn { near: Vec<u8> },
     #[error("reading the store failed")]
     Read(#[source] Source),
     #[error(transparent)]

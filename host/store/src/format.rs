@@ -6,4 +6,5 @@
 pub mod bytes;
 pub mod envelope;
 pub mod key;
+pub mod name;
 pub mod record;

@@ -209,22 +209,43 @@ pub fn retained(engine: &dyn Engine, mut visit: impl FnMut(Envelope)) -> Result<
     })
 }
 
-/// Rows of a queue from a sequence number on, at most `count`.
-pub fn rows(engine: &dyn Engine, queue: QueueNumber, from: u64, count: usize) -> Result<Vec<StoredRow>, Broken> {
+/// Rows of a queue that were read at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    pub rows: Vec<StoredRow>,
+    /// There may be rows behind them.
+    pub more: bool,
+}
+
+/// Rows of a queue from a sequence number on: at most `count`, and past the first at most so many `bytes`.
+pub fn rows(
+    engine: &dyn Engine,
+    queue: QueueNumber,
+    from: u64,
+    (count, bytes): (usize, usize),
+) -> Result<Page, Broken> {
     let dead = |record: &QueueRecord| matches!(record.id, edgewit_domain::queue::QueueId::Dead(_));
     let record = engine.get(&key::queue(queue)).map_err(|error| broken(&error))?;
-    let dead = record.and_then(|row| record::read_queue(&row)).is_some_and(|record| dead(&record));
-    let mut rows: Vec<StoredRow> = Vec::new();
+    let record = record.and_then(|row| record::read_queue(&row));
+    let dead = record.as_ref().is_some_and(dead);
+    // Below the head lies at most what could not be removed of a damaged queue.
+    let from = from.max(record.map_or(0, |record| record.head));
+    let (mut rows, mut more, mut left): (Vec<StoredRow>, _, _) = (Vec::new(), false, bytes);
     if count == 0 {
-        return Ok(rows);
+        return Ok(Page::default());
     }
     range(engine, &key::row(queue, from), &key::end(&key::queue_rows(queue)), |key, row| {
         let mut reader = Reader(row);
         let sequence = key::sequence(key::ROWS, queue, key)?;
+        more = rows.len() >= count || (row.len() > left && !rows.is_empty());
+        if more {
+            return Some(ControlFlow::Break(()));
+        }
+        left = left.saturating_sub(row.len());
         let envelope = envelope::read(&mut reader)?;
         let note = if dead { Some(envelope::read_note(&mut reader)?) } else { None };
         rows.push(StoredRow { sequence, envelope, failed: 0, note });
-        Some(if rows.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        Some(ControlFlow::Continue(()))
     })?;
     let last = rows.last().map_or(from, |row| row.sequence);
     range(engine, &key::attempts(queue, from), &key::attempts(queue, last.saturating_add(1)), |key, row| {
@@ -237,7 +258,7 @@ pub fn rows(engine: &dyn Engine, queue: QueueNumber, from: u64, count: usize) ->
         }
         Some(ControlFlow::Continue(()))
     })?;
-    Ok(rows)
+    Ok(Page { rows, more })
 }
 
 /// Every row whose key begins so.

@@ -62,17 +62,25 @@ pub enum TransferError {
 
 /// Writes all rows of a store that nobody has open. Returns how many.
 pub fn export(store: &Path, kind: Kind, file: &Path, report: &mut Report<'_>) -> Result<u64, TransferError> {
-    let (disk, _) = Disk::open(store, kind, IfAbsent::Refuse)?;
+    let disk = Disk::look(store, kind)?;
     let temporary = beside(file);
+    let exported = export_to(&disk, &temporary, file, report);
+    if exported.is_err() {
+        // It was told already that there is no export.
+        let _ = fs::remove_file(&temporary);
+    }
+    exported
+}
+
+fn export_to(disk: &Disk, temporary: &Path, file: &Path, report: &mut Report<'_>) -> Result<u64, TransferError> {
     let step = "writing the export";
     let mut options = OpenOptions::new();
-    let target = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(io(step))?;
+    let target = options.write(true).create(true).truncate(true).mode(0o600).open(temporary).map_err(io(step))?;
     let mut out = BufWriter::new(target);
     let rows = write_all(disk.engine().as_ref(), &mut out, report)?;
     let target = out.into_inner().map_err(|error| io(step)(error.into_error()))?;
-    target.sync_all().and_then(|()| fs::rename(&temporary, file)).map_err(io(step))?;
+    target.sync_all().and_then(|()| fs::rename(temporary, file)).map_err(io(step))?;
     sync_folder(file).map_err(io(step))?;
-    disk.close()?;
     Ok(rows)
 }
 

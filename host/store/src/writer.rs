@@ -20,7 +20,7 @@ use std::time::Duration;
 use edgewit_domain::ledger::{Broken, Ledger, Records, Refusal, Sequences, Swept, Unit, Usage, Windows};
 use edgewit_domain::limits::{SWEEP_EVERY, SWEEP_ROWS, UPTIME_EVERY};
 use edgewit_domain::message::WallTime;
-use edgewit_domain::queue::QueueNumber;
+use edgewit_domain::queue::{QueueId, QueueNumber};
 
 use crate::batch::Batch;
 use crate::engine::{CommitError, Engine};
@@ -50,8 +50,8 @@ pub trait Readers: Send {
     /// Rows went without being handled: the bytes of each.
     fn freed(&mut self, rows: &[(QueueNumber, u64)]);
 
-    /// A row of this queue cannot be read: nobody gets anything from it any more.
-    fn damaged(&mut self, queue: QueueNumber, reason: &str);
+    /// A row of this queue cannot be read: nobody gets anything from it any more. May be said more than once.
+    fn damaged(&mut self, queue: QueueNumber, id: &QueueId, reason: &str);
 
     /// Running time and wall clock.
     fn now(&self) -> (Duration, WallTime);
@@ -184,7 +184,9 @@ impl<R: Readers + 'static> Writer<R> {
                     self.sweep_at = now;
                 }
             }
-            Err(refusal) => self.notice(&refusal),
+            Err(refusal) => {
+                self.notice(&refusal);
+            }
         }
     }
 
@@ -195,6 +197,9 @@ impl<R: Readers + 'static> Writer<R> {
             answer = Some(then);
             result
         });
+        if let Err(refusal) = &outcome {
+            self.notice(refusal);
+        }
         if !self.stopped
             && let Some(answer) = answer
         {
@@ -278,11 +283,10 @@ impl<R: Readers + 'static> Writer<R> {
         }
     }
 
-    /// Takes a queue out of use whose rows cannot be read.
-    fn notice(&mut self, refusal: &Refusal) {
-        if let Refusal::Broken(Broken { queue: Some(queue), reason }) = refusal {
-            self.ledger.damage(*queue);
-            self.readers.damaged(*queue, reason);
-        }
+    /// Takes a queue out of use whose rows cannot be read. False where it is not about a queue.
+    fn notice(&mut self, refusal: &Refusal) -> bool {
+        let Refusal::Broken(Broken { queue: Some(queue), reason }) = refusal else { return false };
+        let id = self.ledger.damage(*queue);
+        id.inspect(|id| self.readers.damaged(*queue, id, reason)).is_some()
     }
 }

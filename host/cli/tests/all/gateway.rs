@@ -10,13 +10,13 @@ use tempfile::TempDir;
 use crate::support::{ECHO, Ran, edgewit, eventually, folder_with, run};
 
 /// A running gateway; it is ended with the test, whatever way that ends.
-struct Gateway {
-    folder: TempDir,
+pub struct Gateway {
+    pub folder: TempDir,
     child: Child,
 }
 
 impl Gateway {
-    fn start(folder: TempDir) -> Self {
+    pub fn start(folder: TempDir) -> Self {
         Self::start_as(folder, "test")
     }
 
@@ -32,11 +32,11 @@ impl Gateway {
         gateway
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         run(self.folder.path(), arguments)
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
@@ -45,8 +45,47 @@ impl Gateway {
         status["components"][component]["state"]["state"].as_str().unwrap_or("none").to_owned()
     }
 
-    fn await_state(&self, component: &str, state: &str) {
+    pub fn await_state(&self, component: &str, state: &str) {
         eventually(&format!("{component} is {state}"), || (self.state(component) == state).then_some(()));
+    }
+}
+
+impl Gateway {
+    /// Ends it in good order, and gives its folder back.
+    pub fn end(mut self) -> TempDir {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = eventually("the gateway ends", || self.child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// What waits in a queue.
+    pub fn rows(&self, queue: &str) -> Vec<serde_json::Value> {
+        let verb = if queue.starts_with("dead/") { "dead" } else { "queue" };
+        let rows = self.run(&[verb, "show", "--count", "1000", "--json", queue]).expect(0).json();
+        rows.as_array().unwrap().clone()
+    }
+
+    /// A queue as it is listed.
+    pub fn queue(&self, queue: &str) -> serde_json::Value {
+        let verb = if queue.starts_with("dead/") { "dead" } else { "queue" };
+        let listed = self.run(&[verb, "ls", "--json"]).expect(0).json();
+        let found = listed.as_array().unwrap().iter().find(|listed| listed["queue"] == queue).cloned();
+        found.unwrap_or_else(|| panic!("no {queue} in {listed}"))
+    }
+
+    /// As a power cut would, but for the disk.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn await_messages(&self, queue: &str, count: u64) {
+        eventually(&format!("{count} in {queue}"), || (self.queue(queue)["messages"] == count).then_some(()));
+    }
+
+    pub fn publish(&self, topic: &str, payload: &str) -> Ran {
+        self.run(&["pub", "--qos", "1", topic, payload])
     }
 }
 

@@ -8,10 +8,14 @@
 )]
 
 mod answers;
+mod cloud;
+mod damage;
 mod exit_codes;
 mod gateway;
 mod help;
 mod new_component;
+mod queues;
+mod store;
 mod support;
 mod terminal;
 mod trial;

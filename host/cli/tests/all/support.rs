@@ -134,12 +134,17 @@ pub fn fixture(name: &str) -> PathBuf {
 /// A folder with an `edgewit.toml`, a gateway of its own and these lines, and with the fixtures that they name.
 pub fn folder_with(lines: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), lines);
+    folder
+}
+
+/// Writes the `edgewit.toml` of a folder, and copies the fixtures that it names.
+pub fn configure(folder: &Path, lines: &str) {
     for name in lines.lines().filter_map(|line| line.strip_prefix("artifact = \"")?.strip_suffix(".wasm\"")) {
-        std::fs::copy(fixture(name), folder.path().join(format!("{name}.wasm"))).unwrap();
+        std::fs::copy(fixture(name), folder.join(format!("{name}.wasm"))).unwrap();
     }
     let text = format!("schema = 1\n[gateway]\nthing = \"test\"\ndata = \"data\"\n{lines}\n");
-    std::fs::write(folder.path().join("edgewit.toml"), text).unwrap();
-    folder
+    std::fs::write(folder.join("edgewit.toml"), text).unwrap();
 }
 
 /// The configuration of an `echo` that hears `in/#` and says it again on `out`.

@@ -54,7 +54,7 @@ pub enum Ending {
 
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It comes again. What counts its attempts is to be committed, if anything; if nothing, it is still behind the
+    /// It comes again, if there is still something to come. What counts its attempts is to be committed, if anything; if nothing, it is still behind the
     /// units of its batch, and one of those that is refused undoes it.
     Again(Option<Attempt>),
     Bury(Death),

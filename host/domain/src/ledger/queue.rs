@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::Usage;
 use super::records::{Broken, QueueRecord, Records, RowHead, Windows};
 use crate::message::{Envelope, Message};
 use crate::queue::{FullRule, QueueLimits, QueueNumber};
@@ -73,7 +74,8 @@ impl Queue {
     ) -> Result<u64, Broken> {
         let topic = envelope.message.topic.as_str();
         if self.keeps_topics() {
-            if let Some(sequence) = records.row_of_topic(self.number, topic)?
+            // Below the head lies at most what could not be removed of a damaged queue.
+            if let Some(sequence) = records.row_of_topic(self.number, topic)?.filter(|row| *row >= self.record.head)
                 && windows.retract(self.number, sequence)
             {
                 let bytes = self.bytes_of(sequence, records)?;
@@ -109,6 +111,16 @@ impl Queue {
             self.record.dropped += 1;
         }
         Ok(())
+    }
+
+    /// Nothing counts any more of what was in it. Its numbers go on.
+    pub fn empty(&mut self) -> Usage {
+        let gone = Usage { messages: self.record.messages, bytes: self.record.bytes };
+        self.record.dropped += gone.messages;
+        self.record.head = self.record.next;
+        (self.record.messages, self.record.bytes, self.record.beside) = (0, 0, false);
+        self.forget();
+        gone
     }
 
     pub fn read_by(&mut self, limits: QueueLimits) {

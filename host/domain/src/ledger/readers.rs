@@ -30,6 +30,15 @@ pub struct Swept {
     pub more: bool,
 }
 
+/// What was dropped of a damaged queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anew {
+    /// What was counted in it.
+    pub gone: Usage,
+    /// Where to go on, if there may be more.
+    pub next: Option<Vec<u8>>,
+}
+
 impl Ledger {
     /// Gives a queue its reader, and makes it where there is none. Part of a batch.
     pub fn open(&mut self, id: &QueueId, limits: QueueLimits) -> Result<QueueNumber, Refusal> {
@@ -103,6 +112,17 @@ impl Ledger {
         self.queues.get(&number).map_or(1, |queue| queue.record.head)
     }
 
+    /// The sequence number of its next row.
+    pub fn next_of(&self, number: QueueNumber) -> u64 {
+        self.queues.get(&number).map_or(1, |queue| queue.record.next)
+    }
+
+    /// A queue by its name, if somebody reads it.
+    pub fn reader_of(&self, id: &QueueId) -> Option<QueueNumber> {
+        let number = self.number_of(id)?;
+        self.queues.get(&number).filter(|queue| queue.limits.is_some()).map(|queue| queue.number)
+    }
+
     /// Puts a message into a queue that others have already. Part of a batch.
     pub fn copy(
         &mut self,
@@ -114,11 +134,34 @@ impl Ledger {
         self.append(number, envelope, None, records, windows).map(drop)
     }
 
-    /// A row of it cannot be read: it takes and gives nothing more, until an operator drops it.
-    pub fn damage(&mut self, number: QueueNumber) {
-        if let Some(queue) = self.queues.get_mut(&number) {
-            queue.damaged = true;
+    /// A row of it cannot be read: it takes and gives nothing more, until an operator drops it. Names it, if there is
+    /// such a queue.
+    pub fn damage(&mut self, number: QueueNumber) -> Option<&QueueId> {
+        let queue = self.queues.get_mut(&number)?;
+        queue.damaged = true;
+        Some(&queue.record.id)
+    }
+
+    pub fn is_damaged(&self, number: QueueNumber) -> bool {
+        self.queues.get(&number).is_some_and(|queue| queue.damaged)
+    }
+
+    /// Drops all that is in a damaged queue, without reading it: at most `count` rows behind `after`, and again from
+    /// where that ended. It is of use again after the last. With a `count` of nothing its rows are left lying, of no
+    /// account: none is read below the head. Part of a batch.
+    pub fn begin_anew(
+        &mut self,
+        number: QueueNumber,
+        after: Option<Vec<u8>>,
+        count: usize,
+        records: &mut dyn Records,
+    ) -> Result<Anew, Refusal> {
+        let gone = self.touch(number)?.empty();
+        let next = records.clear(number, after, count)?;
+        if let Some(queue) = self.queues.get_mut(&number).filter(|_| next.is_none()) {
+            queue.damaged = false;
         }
+        Ok(Anew { gone, next })
     }
 
     /// Drops what is too old, what is more than a changed limit allows, and what nobody came back for within

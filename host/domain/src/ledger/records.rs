@@ -62,6 +62,10 @@ pub trait Records {
     /// Bytes of the retained message of a topic.
     fn retained(&self, topic: &str) -> Result<Option<u64>, Broken>;
 
+    /// Removes whatever is kept of a queue but its record, readable or not: at most `count` rows, behind `after`.
+    /// Returns where it ended, if there may be more. What cannot even be found is left lying; with a `count` of nothing
+    /// everything is.
+    fn clear(&mut self, queue: QueueNumber, after: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken>;
     fn put_queue(&mut self, queue: QueueNumber, record: &QueueRecord);
     fn put_row(&mut self, queue: QueueNumber, sequence: u64, envelope: &Envelope, note: Option<&DeathNote>);
     fn delete_row(&mut self, queue: QueueNumber, sequence: u64);

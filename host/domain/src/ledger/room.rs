@@ -76,6 +76,12 @@ impl Room {
         self.used.bytes = self.used.bytes.saturating_sub(bytes);
     }
 
+    /// All of these rows have gone.
+    pub fn forget(&mut self, gone: Usage) {
+        self.used.messages = self.used.messages.saturating_sub(gone.messages);
+        self.used.bytes = self.used.bytes.saturating_sub(gone.bytes);
+    }
+
     /// Whether so much more would be let in.
     pub fn has(&self, wanted: Usage) -> bool {
         let left = |most: u64, used: u64, wanted: u64| most.checked_sub(used).is_some_and(|left| wanted <= left);

@@ -184,9 +184,10 @@ pub enum Refusal {
     Quota { bucket: BucketId, quota: u64 },
     #[error("another component changed \"{key}\" in bucket {bucket} meanwhile")]
     Stale { bucket: BucketId, key: String },
-    #[error("queue {queue} is damaged on disk and takes nothing; `edgewit store check` says what is broken")]
+    #[error("queue {queue} is damaged on disk and takes nothing until `edgewit queue drop {queue}` begins it anew")]
     Damaged { queue: String },
-    #[error("the queue is not there any more; it was dropped meanwhile")]
+    /// The row of a delivery, or its whole queue.
+    #[error("what was handled is not in its queue any more: the queue is damaged, or was dropped meanwhile")]
     Gone,
     #[error(transparent)]
     Broken(#[from] Broken),

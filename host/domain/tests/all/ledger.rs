@@ -7,7 +7,7 @@ mod model;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Consumed, Planned, Room, Unit, Usage};
+use edgewit_domain::ledger::{Anew, Attempt, Consumed, Planned, Refusal, Room, Unit, Usage};
 use edgewit_domain::limits::{MESSAGE_BYTES, RETAINED_BYTES, ROW_BYTES};
 use edgewit_domain::queue::{FullRule, QueueLimits};
 use edgewit_domain::routing::ReaderId;
@@ -46,6 +46,8 @@ enum Step {
     Leave(usize),
     Sweep(usize),
     Drop(usize, usize),
+    /// A row cannot be read, and the queue is begun anew in pieces.
+    Damage(usize, usize),
     Wait(u64),
 }
 
@@ -107,6 +109,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..QUEUES).prop_map(Step::Leave),
         2 => (1..5_usize).prop_map(Step::Sweep),
         1 => (0..QUEUES, 1..4_usize).prop_map(|(queue, count)| Step::Drop(queue, count)),
+        1 => (0..QUEUES, 1..4_usize).prop_map(|(queue, count)| Step::Damage(queue, count)),
         2 => (1..20_u64).prop_map(Step::Wait),
     ]
 }
@@ -260,4 +263,52 @@ fn q1_a_rule_that_comes_back_finds_no_topic_of_a_row_that_has_gone() {
     publish(&mut bench, planned(3, "a", 1, 0));
     assert_eq!(bench.ledger.usage_of(number(0)).messages, 2);
     assert_eq!(bench.memory.queue(number(0)).count(), 2);
+}
+
+/// A queue that takes and gives nothing is begun anew: what was in hand before is neither counted nor taken twice, and
+/// what came of it stands.
+#[test]
+fn a_damaged_queue_gives_nothing_until_it_is_begun_anew_and_then_old_rows_are_no_longer_its_own() {
+    let mut bench = Bench::new(u64::MAX);
+    let limits = QueueLimits { messages: 10, bytes: 10_000, age: None, full: FullRule::LastPerTopic };
+    bench.batch(End::Kept, |bench| {
+        bench.open(0, limits);
+        bench.open(1, limits);
+    });
+    let publish = |queue: usize, number: u64| {
+        let message = envelope(number, "a", vec![0; 3], Duration::ZERO);
+        let readers = [ReaderId::Durable(self::number(queue))].into_iter().collect();
+        Planned { envelope: Arc::new(message), readers }
+    };
+    let apply = |bench: &mut Bench, unit: &Unit| {
+        bench.ledger.begin();
+        let applied = bench.ledger.apply(unit, &mut bench.memory, &mut bench.hands);
+        bench.ledger.finish(&mut bench.memory);
+        bench.ledger.keep();
+        bench.memory.keep();
+        applied
+    };
+    let first = publish(0, 1);
+    apply(&mut bench, &Unit { publishes: vec![first.clone()], ..Unit::default() }).unwrap();
+    let taken = Consumed { queue: number(0), sequence: 1, envelope: first.envelope, failed: 0 };
+    let handled = Unit { consumed: Some(taken), publishes: vec![publish(1, 2)], ..Unit::default() };
+    bench.ledger.damage(number(0));
+    assert_eq!(apply(&mut bench, &handled), Err(Refusal::Gone));
+    let attempt = Some(Attempt { queue: number(0), sequence: 1, failed: 1 });
+    assert_eq!(apply(&mut bench, &Unit { attempt, ..Unit::default() }), Err(Refusal::Gone));
+    let refused = apply(&mut bench, &Unit { publishes: vec![publish(0, 3)], ..Unit::default() });
+    assert_eq!(refused, Err(Refusal::Damaged { queue: id(0).to_string() }));
+    bench.ledger.begin();
+    // Nothing can be removed, and what lies there is of no account.
+    let anew = bench.ledger.begin_anew(number(0), None, 0, &mut bench.memory);
+    assert!(matches!(anew, Ok(Anew { gone: Usage { messages: 1, .. }, next: None })), "{anew:?}");
+    bench.ledger.finish(&mut bench.memory);
+    bench.ledger.keep();
+    bench.memory.keep();
+    let second = apply(&mut bench, &Unit { publishes: vec![publish(0, 4)], ..Unit::default() }).unwrap();
+    assert_eq!(second.to_vec(), [2], "numbers go on");
+    assert_eq!(apply(&mut bench, &handled).unwrap().to_vec(), [1], "what came of it stands");
+    assert_eq!(apply(&mut bench, &Unit { attempt, ..Unit::default() }).unwrap().to_vec(), [] as [u64; 0]);
+    assert_eq!(bench.ledger.usage_of(number(0)).messages, 1, "and the new row is untouched");
+    assert_eq!((bench.ledger.head_of(number(0)), bench.memory.attempts(number(0), 1)), (2, 0));
 }

@@ -149,6 +149,16 @@ impl Records for Memory {
         })
     }
 
+    /// What was removed is gone, so that each piece begins at the first that is left.
+    fn clear(&mut self, queue: QueueNumber, _: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken> {
+        let of_queue =
+            |key: &&Key| matches!(key, Key::Row(of, _) | Key::Attempts(of, _) | Key::Topic(of, _) if *of == queue);
+        let gone: Vec<Key> = self.rows.keys().filter(of_queue).take(count).cloned().collect();
+        let more = gone.len() >= count.max(1);
+        gone.into_iter().for_each(|key| self.delete(key));
+        Ok(more.then(Vec::new))
+    }
+
     fn put_queue(&mut self, queue: QueueNumber, record: &QueueRecord) {
         self.put(Key::Queue(queue), Value::Queue(record.clone()));
     }

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgewit_domain::delivery::{Parked, circle_to_break};
-use edgewit_domain::ledger::{NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
+use edgewit_domain::ledger::{Broken, NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
 use edgewit_domain::link::{Fit, NotForCloud};
 use edgewit_domain::message::{Message, Origin, WallTime};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
 use edgewit_domain::topic::Filter;
-use edgewit_store::{Readers, Store, Turn, rows};
+use edgewit_store::{Page, Readers, Store, Turn, rows};
 use smallvec::SmallVec;
 
 use super::Hub;
@@ -23,7 +23,7 @@ use super::routes::{Interest, Routes, Sink};
 use crate::clock::kept_wall;
 use crate::mailbox::{Mailbox, Slot};
 use crate::sync::{lock, read, write};
-use crate::window::{Row, Window};
+use crate::window::{BYTES, Row, Window};
 
 /// A durable queue that has a reader.
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +180,16 @@ impl Hub {
         }
     }
 
+    /// The durable queues that a message of this kind goes into now.
+    pub(crate) fn durable_readers(&self, message: &Message) -> SmallVec<[QueueNumber; 2]> {
+        let readers = read(&self.routes).table.readers(&message.topic, message.qos, None);
+        let durable = readers.iter().filter_map(|reader| match reader {
+            ReaderId::Durable(queue) => Some(*queue),
+            ReaderId::Live { .. } => None,
+        });
+        durable.collect()
+    }
+
     fn count_refusing(&self, routes: &Routes) {
         let refusing = routes.rooms.keys().filter(|queue| routes.durable.contains_key(queue)).count();
         self.refusing.store((refusing + routes.fits.len()) as u64, Ordering::Relaxed);
@@ -219,7 +229,7 @@ impl Hub {
     /// Promises room in one queue. True where the queue does not refuse, too.
     pub(crate) fn reserve_in(&self, queue: QueueNumber, bytes: u64, reserved: &mut Reservation) -> bool {
         let room = read(&self.routes).rooms.get(&queue).cloned();
-        room.is_none_or(|room| reserved.make(std::iter::once((queue, room)), bytes).is_ok())
+        !self.is_damaged(queue) && room.is_none_or(|room| reserved.make(std::iter::once((queue, room)), bytes).is_ok())
     }
 
     /// Gives live readers every retained message that matches.
@@ -244,7 +254,7 @@ impl Hub {
     /// Whether a queue has so much room; otherwise the mailbox is nudged when it may have.
     pub(crate) fn has_room(&self, queue: QueueNumber, wanted: Usage, mailbox: &Arc<Mailbox>) -> bool {
         let room = read(&self.routes).rooms.get(&queue).cloned();
-        room.is_none_or(|room| room.has(wanted, mailbox))
+        !self.is_damaged(queue) && room.is_none_or(|room| room.has(wanted, mailbox))
     }
 
     /// Tells what a queue waits for, if for something, and says in words the circle that it has to be helped out of, if
@@ -268,42 +278,25 @@ impl Hub {
         let lack = mailbox.with_window(attached.slot, Window::lack).flatten();
         let (Some(_), Ok(store)) = (lack, self.store()) else { return };
         let hub = self.clone();
-        let read = move |turn: &mut Turn<'_>| {
-            hub.refill_in_turn(attached.queue, turn);
-            Ok(())
-        };
-        store.turn(read, |_| ());
+        // Whoever can read nothing takes the queue out of use.
+        store.turn(move |turn| hub.refill_in_turn(attached.queue, turn), |_| ());
     }
 
-    fn refill_in_turn(&self, queue: QueueNumber, turn: &Turn<'_>) {
+    fn refill_in_turn(&self, queue: QueueNumber, turn: &Turn<'_>) -> Result<(), Refusal> {
         let routes = read(&self.routes);
-        let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) else { return };
+        let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) else { return Ok(()) };
         let wanted = mailbox.with_window(*slot, |window| window.wanted()).flatten();
-        let Some((from, count)) = wanted else { return };
-        match rows(turn.engine, queue, from, count) {
-            Ok(found) => {
-                let more = found.len() >= count;
-                let found = found.into_iter().map(|row| Row {
-                    sequence: row.sequence,
-                    envelope: Arc::new(row.envelope),
-                    failed: row.failed,
-                });
-                mailbox.with_window(*slot, |window| window.fill(found, more));
-            }
-            Err(broken) => {
-                mailbox.with_window(*slot, Window::give_up);
-                turn_out(queue, &broken.to_string());
-            }
-        }
+        let Some((from, count)) = wanted else { return Ok(()) };
+        let page = rows(turn.engine, queue, from, (count, BYTES));
+        let Page { rows, more } = page.map_err(|broken| Broken { queue: Some(queue), ..broken })?;
+        let found = rows.into_iter().map(|row| Row {
+            sequence: row.sequence,
+            envelope: Arc::new(row.envelope),
+            failed: row.failed,
+        });
+        mailbox.with_window(*slot, |window| window.fill(found, more));
+        Ok(())
     }
-}
-
-fn turn_out(queue: QueueNumber, reason: &str) {
-    tracing::error!(
-        queue = queue.0,
-        reason,
-        "A durable queue is damaged on disk and out of use; `edgewit store check` says what is broken, `edgewit queue drop` begins it anew"
-    );
 }
 
 /// The hub as the store's writer sees it.
@@ -368,9 +361,8 @@ impl Readers for Keeping {
         self.hub.free(rows);
     }
 
-    fn damaged(&mut self, queue: QueueNumber, reason: &str) {
-        self.with_window(queue, Window::give_up);
-        turn_out(queue, reason);
+    fn damaged(&mut self, queue: QueueNumber, id: &QueueId, reason: &str) {
+        self.hub.turn_out(queue, id, reason);
     }
 
     fn now(&self) -> (Duration, WallTime) {

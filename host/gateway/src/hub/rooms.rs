@@ -39,6 +39,12 @@ impl SharedRoom {
         self.wake();
     }
 
+    /// All of these rows have gone.
+    pub fn forget(&self, gone: Usage) {
+        lock(&self.room).forget(gone);
+        self.wake();
+    }
+
     pub fn queue(&self) -> QueueId {
         lock(&self.room).queue().clone()
     }

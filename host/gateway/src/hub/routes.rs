@@ -3,7 +3,7 @@
 //! A plan may be older than a change of the routes. A live reader's place is used again, and so its name has a turn as
 //! well: what was planned for an earlier turn is delivered to nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use edgewit_domain::ledger::{Planned, Sequences, Usage};
@@ -30,6 +30,8 @@ pub(super) struct Routes {
     pub rooms: BTreeMap<QueueNumber, Arc<SharedRoom>>,
     /// Of the queues into which not every message may go.
     pub fits: BTreeMap<QueueNumber, Arc<Fit>>,
+    /// Nothing of these can be read, or put there.
+    pub damaged: BTreeSet<QueueNumber>,
 }
 
 #[derive(Default)]

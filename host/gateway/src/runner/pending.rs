@@ -100,6 +100,9 @@ impl Pending {
     fn undo(&mut self, desk: &Desk, handled: Handled, refusal: Option<Refusal>) {
         let now = desk.now();
         match (handled, refusal) {
+            (Handled::Grave(_, row) | Handled::Again(row), Some(Refusal::Gone)) => {
+                lock(&desk.inbox.deliveries).buried(&row);
+            }
             (Handled::Live, _) => desk.stats.failed.add(1),
             (Handled::Note, _) => {}
             (Handled::Tick(tick), _) => {
@@ -146,7 +149,7 @@ impl Pending {
         let Some((queue, reserved)) = desk.inbox.grave(message) else {
             tracing::error!(
                 component = &*desk.name,
-                "Dead-letter queue full: it handles nothing until there is room; see `edgewit dead ls`"
+                "Dead-letter queue full, or damaged: it handles nothing until there is room; see `edgewit dead ls`"
             );
             let attempt = lock(&desk.inbox.deliveries).unburied(death);
             return self.note(attempt, Handled::Again(taken));

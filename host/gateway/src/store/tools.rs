@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use edgewit_domain::config::{Config, Mistakes};
 use edgewit_domain::ledger::Broken;
-use edgewit_store::engine::{Checked, Progress};
+use edgewit_store::engine::{Checked, Engine, Finding, Progress};
 use edgewit_store::transfer::{self, TransferError};
-use edgewit_store::{Disk, EngineError, IfAbsent, Kind, OpenError, Opened};
+use edgewit_store::{Disk, EngineError, Kind, Named, OpenError, Opened, name};
 use serde::Serialize;
 
 use super::{FOLDER, kind};
@@ -59,6 +59,34 @@ pub struct StoreStats {
     pub clean: bool,
 }
 
+/// What a check of a store found.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoreCheck {
+    /// Read.
+    pub rows: u64,
+    pub damaged: Vec<Damage>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Damage {
+    pub place: String,
+    /// The queue that it is in, where it can be told.
+    pub queue: Option<String>,
+    pub what: String,
+}
+
+fn damage(engine: &dyn Engine, finding: &Finding) -> Damage {
+    let Finding { from, to, what } = finding;
+    let Named { text, queue } = name(engine, from);
+    let alone = to.as_deref() == Some(&[from.as_slice(), &[0]].concat());
+    let place = match alone {
+        true => text,
+        false if from.is_empty() => "the files of the store".to_owned(),
+        false => format!("behind {text}"),
+    };
+    Damage { place, queue: queue.map(|id| id.to_string()), what: what.clone() }
+}
+
 impl StorePlace {
     /// By the configuration at `path`.
     pub fn of(path: &Path) -> Result<StorePlace, ToolError> {
@@ -70,22 +98,19 @@ impl StorePlace {
     }
 
     fn open(&self) -> Result<Disk, ToolError> {
-        match Disk::open(&self.path, self.kind, IfAbsent::Refuse) {
-            Ok((disk, _)) => Ok(disk),
-            Err(source) => Err(ToolError::Open { path: self.path.clone(), source }),
-        }
+        Disk::look(&self.path, self.kind).map_err(|source| ToolError::Open { path: self.path.clone(), source })
     }
 
     /// Reads all of it. `watch` is told how far it is.
-    pub fn check(&self, watch: impl Fn(Progress) + Send + Sync + 'static) -> Result<Checked, ToolError> {
+    pub fn check(&self, watch: impl Fn(Progress) + Send + Sync + 'static) -> Result<StoreCheck, ToolError> {
         let disk = self.open()?;
+        let engine = disk.engine();
         let watch = move |progress: Progress| {
             watch(progress);
             ControlFlow::Continue(())
         };
-        let checked = disk.engine().check(&(Arc::new(watch) as _))?;
-        leave(disk);
-        Ok(checked)
+        let Checked { rows, findings, .. } = engine.check(&(Arc::new(watch) as _))?;
+        Ok(StoreCheck { rows, damaged: findings.iter().map(|finding| damage(engine.as_ref(), finding)).collect() })
     }
 
     pub fn stats(&self) -> Result<StoreStats, ToolError> {
@@ -106,7 +131,6 @@ impl StorePlace {
             uptime_ms: opened.uptime.map_or(0, |(uptime, _)| crate::desk::millis(uptime)),
             clean: disk.left_clean(),
         };
-        leave(disk);
         Ok(stats)
     }
 
@@ -120,13 +144,5 @@ impl StorePlace {
         let made = std::fs::create_dir_all(&self.path);
         made.map_err(|source| ToolError::Folder { path: self.path.clone(), source })?;
         Ok(transfer::import(file, &self.path, self.kind, progress)?)
-    }
-}
-
-/// A store that was closed in good order is so again; any other is for the gateway to put right.
-fn leave(disk: Disk) {
-    if disk.left_clean() {
-        // Whoever opens it next takes it for one that was not closed, and handles with care what heads its queues.
-        let _ = disk.close();
     }
 }

@@ -235,7 +235,7 @@ fn q5_a_circle_of_full_queues_is_broken_at_its_oldest_message_and_named() {
     assert!(told.contains("\"component\":\"b\"") && told.contains(circle), "{told}");
     running.until("b", |status| status.handled > 0);
     let rows = match running.command(Command::Rows { queue: "dead/component/b".into(), from: 0, count: 9 }) {
-        Reply::Rows { rows } => rows,
+        Reply::Rows { rows, .. } => rows,
         other => panic!("{other:?}"),
     };
     assert_eq!(rows.iter().map(|row| &*row.message.payload).collect::<Vec<_>>(), [b"older"]);
@@ -249,7 +249,7 @@ fn q6_a_dead_letter_says_where_in_the_guest_it_failed() {
     publish(&running, "t/in", "panic").unwrap();
     told.next();
     let rows = match running.command(Command::Rows { queue: "dead/component/t".into(), from: 0, count: 9 }) {
-        Reply::Rows { rows } => rows,
+        Reply::Rows { rows, .. } => rows,
         other => panic!("{other:?}"),
     };
     let dead = rows.first().and_then(|row| row.dead.as_ref()).unwrap();

@@ -29,7 +29,7 @@ fn kept(running: &Running<'_>, queue: &str) -> Vec<String> {
     let mut from = 0;
     loop {
         let rows = match running.command(Command::Rows { queue: queue.into(), from, count: 500 }) {
-            Reply::Rows { rows } => rows,
+            Reply::Rows { rows, .. } => rows,
             other => panic!("{other:?}"),
         };
         let Some(last) = rows.last() else { return kept };

@@ -65,8 +65,8 @@ impl Process<'_> {
         loop {
             let from = all.last().map_or(0, |row| row.sequence + 1);
             match self.ask(&Command::Rows { queue: queue.into(), from, count: 500 }).unwrap() {
-                Reply::Rows { rows } if rows.is_empty() => return all,
-                Reply::Rows { rows } => all.extend(rows),
+                Reply::Rows { rows, .. } if rows.is_empty() => return all,
+                Reply::Rows { rows, .. } => all.extend(rows),
                 other => panic!("{other:?}"),
             }
         }

@@ -95,7 +95,7 @@ impl Engine for Sqlite {
             let sealed = row.get_ref(0)?.as_blob_or_null()?.unwrap_or_default();
             Ok(seal::open(key, sealed).map(<[u8]>::to_vec))
         };
-        match statement.query_row([key], value).optional().map_err(|error| damaged_or_read(error, key))? {
+        match statement.query_row([key], value).optional().map_err(|error| torn_or_read(error, key))? {
             None => Ok(None),
             Some(Some(value)) => Ok(Some(value)),
             Some(None) => Err(EngineError::Damaged { key: key.to_vec() }),
@@ -147,8 +147,11 @@ fn scan(reader: &Connection, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> R
         reader.prepare_cached("SELECT key, value FROM row WHERE key >= ?1 AND key < ?2 ORDER BY key").map_err(read)?;
     let mut rows = statement.query(params![from, to]).map_err(read)?;
     let mut last = from.to_vec();
-    while let Some(row) = rows.next().map_err(|error| damaged_or_read(error, &last))? {
+    while let Some(row) = rows.next().map_err(|error| torn_or_read(error, &last))? {
         let (key, sealed) = blobs(row).map_err(read)?;
+        if key < last.as_slice() || key >= to {
+            return Err(EngineError::Torn { near: last });
+        }
         let damaged = || EngineError::Damaged { key: key.to_vec() };
         let value = seal::open(key, sealed).ok_or_else(damaged)?;
         if visit(key, value).is_break() {
@@ -171,8 +174,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// `near` is the key that was looked for, or the last good one before the damage.
-fn damaged_or_read(error: rusqlite::Error, near: &[u8]) -> EngineError {
-    if is_damage(&error) { EngineError::Damaged { key: near.to_vec() } } else { read(error) }
+fn torn_or_read(error: rusqlite::Error, near: &[u8]) -> EngineError {
+    if is_damage(&error) { EngineError::Torn { near: near.to_vec() } } else { read(error) }
 }
 
 fn read(error: rusqlite::Error) -> EngineError {

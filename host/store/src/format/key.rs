@@ -30,6 +30,11 @@ pub fn queue_rows(queue: QueueNumber) -> [u8; 5] {
     key
 }
 
+/// What the keys begin with of everything that is kept of a queue beside its record, in the order of the keys.
+pub fn beside(queue: QueueNumber) -> [Vec<u8>; 3] {
+    [ATTEMPTS, ROWS, TOPICS].map(|kind| [&[kind], queue.0.to_be_bytes().as_slice()].concat())
+}
+
 pub fn row(queue: QueueNumber, sequence: u64) -> Short {
     of_row(ROWS, queue, sequence)
 }

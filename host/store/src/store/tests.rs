@@ -38,7 +38,7 @@ impl Readers for Notes {
 
     fn freed(&mut self, _: &[(QueueNumber, u64)]) {}
 
-    fn damaged(&mut self, _: QueueNumber, _: &str) {}
+    fn damaged(&mut self, _: QueueNumber, _: &QueueId, _: &str) {}
 
     fn now(&self) -> (Duration, WallTime) {
         (Duration::from_secs(1), WallTime { unix_ms: 0, trusted: false })
@@ -87,7 +87,7 @@ fn text(envelope: &Envelope) -> String {
 }
 
 fn waiting(store: &Store, queue: QueueNumber) -> Vec<(u64, String)> {
-    let rows = rows(&**store.engine(), queue, 0, 100).unwrap();
+    let rows = rows(&**store.engine(), queue, 0, (100, 1 << 20)).unwrap().rows;
     rows.iter().map(|row| (row.sequence, text(&row.envelope))).collect()
 }
 
@@ -103,7 +103,7 @@ fn what_was_acknowledged_is_there_after_opening_anew_and_numbers_go_on() {
     drop(store);
     let (store, _) = open(dir.path());
     assert_eq!(queue(&store, "alerts", FullRule::Refuse), alerts);
-    let row = rows(&**store.engine(), alerts, 1, 1).unwrap().remove(0);
+    let row = rows(&**store.engine(), alerts, 1, (1, 1 << 20)).unwrap().rows.remove(0);
     assert_eq!(row.envelope, *message(&[], "one").publishes[0].envelope);
     let envelope = Arc::new(row.envelope);
     let consumed = Some(Consumed { queue: alerts, sequence: 1, envelope, failed: 0 });

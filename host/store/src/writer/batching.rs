@@ -40,8 +40,10 @@ impl<R: Readers + 'static> Writer<R> {
                     if self.stopped {
                         return;
                     }
-                    self.notice(&refusal);
-                    bar(&mut barred, &group, at, &refusal);
+                    // Whatever touches a queue that is out of use is refused by the ledger.
+                    if !self.notice(&refusal) {
+                        bar(&mut barred, &group, at, &refusal);
+                    }
                 }
             }
         };
@@ -113,7 +115,6 @@ fn bar(barred: &mut BTreeMap<Place, Refusal>, group: &[Submission], at: Option<P
     let unit = |(number, place): Place| group.get(number).and_then(|submission| submission.units.get(place));
     let concerned = |unit: &Unit| match refusal {
         Refusal::Full | Refusal::NoSpace => !unit.only_frees(),
-        Refusal::Broken(broken) => broken.queue.is_some_and(|queue| touches(unit, queue)),
         _ => true,
     };
     for place in places().filter(|place| unit(*place).is_some_and(concerned)) {
@@ -124,13 +125,6 @@ fn bar(barred: &mut BTreeMap<Place, Refusal>, group: &[Submission], at: Option<P
     if barred.len() == before {
         barred.extend(places().map(|place| (place, refusal.clone())));
     }
-}
-
-fn touches(unit: &Unit, queue: QueueNumber) -> bool {
-    unit.consumed.as_ref().is_some_and(|consumed| consumed.queue == queue)
-        || unit.attempt.is_some_and(|attempt| attempt.queue == queue)
-        || unit.burial.as_ref().is_some_and(|burial| burial.queue == queue)
-        || unit.publishes.iter().flat_map(Planned::queues).any(|number| number == queue)
 }
 
 /// With zeros for the rows that a later unit of the same batch has dropped again.

@@ -66,7 +66,7 @@ impl<'a> Rows<'a> {
 /// In terms of the ledger.
 pub(crate) fn broken(error: &EngineError) -> Broken {
     let queue = match error {
-        EngineError::Damaged { key } => key::queue_of(key),
+        EngineError::Damaged { key } | EngineError::Torn { near: key } => key::queue_of(key),
         _ => None,
     };
     let mut reason = error.to_string();
@@ -76,6 +76,11 @@ pub(crate) fn broken(error: &EngineError) -> Broken {
         source = cause.source();
     }
     Broken { queue, reason }
+}
+
+/// The first key that comes after this one.
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 fn malformed(queue: Option<QueueNumber>, key: &[u8]) -> Broken {
@@ -136,6 +141,38 @@ impl Records for Rows<'_> {
         let Some(row) = self.get(&key)? else { return Ok(None) };
         let head = envelope::read_head(0, &row).ok_or_else(|| malformed(None, &key))?;
         Ok(Some(head.bytes))
+    }
+
+    fn clear(&mut self, queue: QueueNumber, after: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken> {
+        let mut from = after.unwrap_or_default();
+        let mut left = count;
+        for prefix in key::beside(queue) {
+            let end = key::end(&prefix);
+            from = from.max(prefix);
+            while left > 0 && from < end {
+                let first = from.clone();
+                let found = self.engine.scan(&first, &end, &mut |key, _| {
+                    self.batch.delete(key);
+                    from = behind(key);
+                    left -= 1;
+                    if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                match found {
+                    Ok(()) if left > 0 => from.clone_from(&end),
+                    Ok(()) => {}
+                    // Its key is known, and that is enough to remove it.
+                    Err(EngineError::Damaged { key }) if key >= from => {
+                        self.batch.delete(&key);
+                        from = behind(&key);
+                        left -= 1;
+                    }
+                    // Rows behind this cannot be found.
+                    Err(EngineError::Damaged { .. } | EngineError::Torn { .. }) => from.clone_from(&end),
+                    Err(error) => return Err(broken(&error)),
+                }
+            }
+        }
+        Ok((count > 0 && left == 0).then_some(from))
     }
 
     fn put_queue(&mut self, queue: QueueNumber, record: &QueueRecord) {

@@ -136,8 +136,27 @@ impl Bench {
                 let swept = self.ledger.drop_rows(number(queue), count, records, windows).unwrap();
                 assert_eq!(swept.freed, self.model.drop_rows(number(queue), count, &self.hands.0));
             }
+            Step::Damage(queue, count) => self.begin_anew(queue, count),
             Step::Wait(seconds) => self.now += Duration::from_secs(seconds),
         }
+    }
+
+    fn begin_anew(&mut self, queue: usize, count: usize) {
+        self.ledger.damage(number(queue));
+        let (mut after, mut gone) = (None, 0);
+        loop {
+            let anew = self.ledger.begin_anew(number(queue), after, count, &mut self.memory).unwrap();
+            gone += anew.gone.messages;
+            if anew.next.is_none() {
+                break;
+            }
+            assert!(self.ledger.is_damaged(number(queue)), "of no use before all of it is gone");
+            after = anew.next;
+        }
+        assert!(!self.ledger.is_damaged(number(queue)));
+        assert_eq!(gone, self.model.queues[queue].begin_anew());
+        // Whoever has a row of it in hand is told that it is gone.
+        self.hands.0.retain(|(held, _)| *held != number(queue));
     }
 
     fn unit(&mut self, step: &Step) -> Unit {

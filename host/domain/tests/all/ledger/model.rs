@@ -61,6 +61,13 @@ impl Queue {
         (self.limits, self.left, self.loose) = (Some(limits), None, true);
     }
 
+    pub fn begin_anew(&mut self) -> u64 {
+        let gone = self.rows.len() as u64;
+        self.rows.clear();
+        self.dropped += gone;
+        gone
+    }
+
     pub fn leave(&mut self, now: Duration) {
         self.limits = None;
         self.left = self.left.or(Some(now));

@@ -21,8 +21,8 @@ pub fn rows(ask: impl Fn(&Command) -> Reply, queue: &str) -> Vec<RowView> {
     loop {
         let from = all.last().map_or(0, |row| row.sequence + 1);
         match ask(&Command::Rows { queue: queue.into(), from, count: 500 }) {
-            Reply::Rows { rows } if rows.is_empty() => return all,
-            Reply::Rows { rows } => all.extend(rows),
+            Reply::Rows { rows, .. } if rows.is_empty() => return all,
+            Reply::Rows { rows, .. } => all.extend(rows),
             other => panic!("{other:?}"),
         }
     }
@@ -101,9 +101,13 @@ fn c3_what_finds_no_room_is_a_dead_letter_and_holds_up_nothing() {
     assert!(row.dead.is_some_and(|dead| dead.reason.contains("the store is full")));
 
     let dropped = running.command(Command::DropRows { queue: "component/hog/in".into() });
-    assert!(matches!(dropped, Reply::Counted { rows: 1.. }), "{dropped:?}");
+    assert!(matches!(dropped, Reply::Counted { rows: 1.., left: None }), "{dropped:?}");
     far.publish("cmd/x", "5");
     until_rows(&running, "component/b/in", &["5"]);
+    // It never waited anywhere: given back, it goes to whoever hears it now.
+    let replayed = running.command(Command::Replay { queue: "dead/downlink/commands".into(), sequence: None });
+    assert_eq!(replayed, Reply::Counted { rows: 3, left: None });
+    until_rows(&running, "component/b/in", &["5", "2", "3", "4"]);
 }
 
 /// Until nothing more fits into the store.

@@ -20,6 +20,9 @@ use crate::seal;
 /// In the file's header, where SQLite keeps it for `file` and for us: "EWst".
 const APPLICATION: i32 = 0x4557_7374;
 
+/// As SQLite keeps it, and as it has to read for ever.
+const TABLE: &str = "CREATE TABLE row (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT";
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
@@ -38,14 +41,16 @@ pub enum OpenSqliteError {
         #[source]
         source: io::Error,
     },
-    #[error("opening the database of the store failed")]
+    #[error("opening the database of the store failed; see to the disk, or put back a copy")]
     Sqlite(#[source] rusqlite::Error),
     #[error(
         "the database of the store is damaged: {what}. Put back a copy, or import an export; \
          to start empty, move the file away"
     )]
     Damaged { what: String },
-    #[error("the file in the store's place is not a store of edgewit. Move it away, or name another directory")]
+    #[error(
+        "the file in the store's place is not a store of edgewit, or its first page is damaged. Put back a copy, move it away, or name another directory"
+    )]
     Foreign,
 }
 
@@ -71,7 +76,7 @@ pub(super) fn create(dir: &Path, path: &Path, first: &Batch) -> Result<(), OpenS
         let db = Connection::open_with_flags(&temporary, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.execute_batch(&format!(
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA application_id = {APPLICATION};
-             CREATE TABLE row (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;"
+             {TABLE};"
         ))?;
         for Row { key, sealed } in first.rows() {
             db.execute("INSERT INTO row (key, value) VALUES (?1, ?2)", (key, sealed))?;
@@ -143,10 +148,14 @@ fn recognise(db: &Connection) -> Result<(), OpenSqliteError> {
     if application != APPLICATION {
         return Err(OpenSqliteError::Foreign);
     }
-    let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'row'";
-    let tables: i64 = db.query_row(table, [], |row| row.get(0))?;
-    if tables != 1 {
-        return Err(OpenSqliteError::Damaged { what: "its table of rows is missing".into() });
+    if db.is_readonly("main")? {
+        let what = "it may not be written, by its permissions or by its first page".into();
+        return Err(OpenSqliteError::Damaged { what });
+    }
+    let table = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'row'";
+    let table: Option<Vec<u8>> = db.query_row(table, [], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec())).optional()?;
+    if table.as_deref() != Some(TABLE.as_bytes()) {
+        return Err(OpenSqliteError::Damaged { what: "its table of rows is missing, or not what it was".into() });
     }
     Ok(())
 }
