@@ -121,6 +121,8 @@ pub const SWEEP_ROWS: usize = 256;
 pub const ROWS_SHOWN: usize = 1000;
 /// And of their messages, but for one that is larger by itself: it is shown alone.
 pub const ROWS_SHOWN_BYTES: usize = 256 * KIB as usize;
+/// How long the engine sled may take for a commit. Past it the outcome is not known, and the process ends.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of messages that are moved or dropped between two batches of the store's writer.
 pub const SWEEP_BYTES: usize = MIB as usize;
 /// Retained messages, and their bytes. A message past either is delivered and not retained.

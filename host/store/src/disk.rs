@@ -8,7 +8,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use edgewit_domain::limits::COMMIT_PATIENCE;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::batch::Batch;
@@ -35,10 +37,10 @@ enum Kept {
 }
 
 impl Kept {
-    fn open(dir: &Path, kind: Kind, first: &Batch) -> Result<Kept, OpenError> {
+    fn open(dir: &Path, kind: Kind, first: &Batch, patience: Duration) -> Result<Kept, OpenError> {
         Ok(match kind {
             Kind::Sqlite => Kept::Sqlite(Arc::new(Sqlite::open(dir, first)?)),
-            Kind::Sled => Kept::Sled(Arc::new(Sled::open(dir, first)?)),
+            Kind::Sled => Kept::Sled(Arc::new(Sled::open_within(dir, first, patience)?)),
         })
     }
 
@@ -109,6 +111,16 @@ pub enum IfAbsent {
 impl Disk {
     /// Opens the store in this directory, which exists. The space held back is the business of whoever commits.
     pub fn open(dir: &Path, kind: Kind, if_absent: IfAbsent) -> Result<(Disk, Reserve), OpenError> {
+        Self::open_within(dir, kind, if_absent, COMMIT_PATIENCE)
+    }
+
+    /// As [`Disk::open`]; a commit of an engine that may never come back is given so long.
+    pub fn open_within(
+        dir: &Path,
+        kind: Kind,
+        if_absent: IfAbsent,
+        patience: Duration,
+    ) -> Result<(Disk, Reserve), OpenError> {
         let lock = lock(dir)?;
         if let Some(found) = found(dir)? {
             if found != kind {
@@ -118,13 +130,13 @@ impl Disk {
             return Err(OpenError::Absent { wanted: kind });
         }
         let mut reserve = Reserve::find(dir, RESERVE_BYTES);
-        let (kept, header, left_clean) = match begin(dir, kind) {
+        let (kept, header, left_clean) = match begin(dir, kind, patience) {
             Err(error) if reserve.is_held() && is_full(&error) => {
                 reserve.release().map_err(|source| OpenError::Io {
                     step: "releasing the reserve of the store",
                     source: io::Error::other(source),
                 })?;
-                begin(dir, kind)?
+                begin(dir, kind, patience)?
             }
             begun => begun?,
         };
@@ -139,7 +151,7 @@ impl Disk {
             None => return Err(OpenError::Absent { wanted: kind }),
         }
         let lock = lock(dir)?;
-        let kept = Kept::open(dir, kind, &Batch::new())?;
+        let kept = Kept::open(dir, kind, &Batch::new(), COMMIT_PATIENCE)?;
         let header = kept.header(kind)?;
         Ok(Disk { left_clean: header.clean, kept, header, _lock: lock })
     }
@@ -170,10 +182,10 @@ impl Disk {
 /// The engine, its header, and whether it was left clean.
 type Begun = (Kept, Header, bool);
 
-fn begin(dir: &Path, kind: Kind) -> Result<Begun, OpenError> {
+fn begin(dir: &Path, kind: Kind, patience: Duration) -> Result<Begun, OpenError> {
     let mut first = Batch::new();
     first.put(HEADER_KEY, &Header::new(random()?, kind).left(true).encode());
-    let kept = Kept::open(dir, kind, &first)?;
+    let kept = Kept::open(dir, kind, &first, patience)?;
     let found = kept.header(kind)?;
     let left_clean = found.clean;
     let header = found.left(false);

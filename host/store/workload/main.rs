@@ -21,11 +21,15 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgewit_store::{Batch, CommitError, Disk, Engine, IfAbsent, Kind};
 
 mod full;
 mod model;
+
+/// What a commit of sled's may take here.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,7 +66,7 @@ fn chain(error: &dyn Error) -> String {
 }
 
 fn open(kind: Kind, dir: &Path) -> Option<Disk> {
-    match Disk::open(dir, kind, IfAbsent::Create) {
+    match Disk::open_within(dir, kind, IfAbsent::Create, PATIENCE) {
         Ok((disk, _)) => {
             say("open");
             Some(disk)

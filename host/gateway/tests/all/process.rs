@@ -146,6 +146,26 @@ fn the_process_has_the_threads_that_it_should() {
 }
 
 #[test]
+fn with_sled_the_process_has_sled_s_threads_as_well_and_no_others() {
+    let world = World::with("[store]\nengine = \"sled\"", &[echo("one", "")]);
+    let process = Process::start(&world, "one");
+    let expected = [
+        "edgewit-c-one",
+        "edgewit-epoch",
+        "edgewit-io",
+        "edgewit-log",
+        "edgewit-sled",
+        "edgewit-store",
+        "gateway-worker",
+    ];
+    eventually("exactly these threads", || {
+        let (sled, others): (Vec<_>, Vec<_>) =
+            process.threads().into_iter().partition(|name| name.starts_with("sled-io-"));
+        if others == expected && (1..=128).contains(&sled.len()) { Ok(()) } else { Err((sled, others)) }
+    });
+}
+
+#[test]
 fn a_thousand_restarts_leave_memory_and_descriptors_where_they_were() {
     let world = World::new(&[component("counter", "counter", "")]);
     let process = Process::start(&world, "counter");

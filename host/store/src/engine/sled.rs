@@ -2,21 +2,25 @@
 //!
 //! Its `flush` writes without syncing, so the log file is synced here through a descriptor of our own, whose errors
 //! are returned. Values lie in chunks, because sled writes a large leaf to a file of its own that nothing syncs. It
-//! panics where others return an error, so every call is caught. It must never show a row before the sync, nor go on
+//! panics where others return an error, so every call is caught; where a write fails it may never return, so commits have a
+//! thread of their own and an end. It must never show a row before the sync, nor go on
 //! after an error: what its log then holds is anybody's guess.
 
 use std::fs::File;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
-use sled::Db;
+use edgewit_domain::limits::COMMIT_PATIENCE;
 
 use super::{Checked, CommitError, Engine, EngineError, FINDINGS, Finding, Progress, Size, Stopped, Visit, Watch};
 use crate::batch::Batch;
+use commits::{Commits, Place};
 use rows::{Fetched, Rows};
 
+mod commits;
 mod open;
 mod rows;
 
@@ -32,9 +36,10 @@ const HEADROOM: u64 = 1 << 20;
 const SLICE: u64 = 512;
 
 pub struct Sled {
-    rows: Rows,
+    rows: Arc<Rows>,
     folder: PathBuf,
     log: File,
+    commits: Commits,
     /// Held for writing from the first change to the sync: sled shows changes before they are on disk.
     shown: RwLock<()>,
     stopped: OnceLock<Stopped>,
@@ -44,13 +49,22 @@ impl Sled {
     /// Opens the store in this directory, or makes one with these rows where there is none: a new one has them, or is
     /// not there at all.
     pub fn open(dir: &Path, first: &Batch) -> Result<Sled, OpenSledError> {
+        Self::open_within(dir, first, COMMIT_PATIENCE)
+    }
+
+    /// As [`Sled::open`]; a commit may take so long.
+    pub(crate) fn open_within(dir: &Path, first: &Batch, patience: Duration) -> Result<Sled, OpenSledError> {
         let folder = dir.join(FOLDER);
         if !open::exists(&folder)? {
             open::create(dir, &folder, first)?;
         }
         let (db, log) = open::open(&folder)?;
-        let rows = Rows::new(db).map_err(OpenSledError::Sled)?;
-        Ok(Sled { rows, folder, log, shown: RwLock::new(()), stopped: OnceLock::new() })
+        let rows = Arc::new(Rows::new(db).map_err(OpenSledError::Sled)?);
+        let started = log
+            .try_clone()
+            .and_then(|log| Commits::start(Place { rows: rows.clone(), folder: folder.clone(), log }, patience));
+        let commits = started.map_err(open::io("starting the thread of the store"))?;
+        Ok(Sled { rows, folder, log, commits, shown: RwLock::new(()), stopped: OnceLock::new() })
     }
 
     fn running(&self) -> Result<(), Stopped> {
@@ -79,18 +93,11 @@ impl Sled {
         }
         Ok(())
     }
+}
 
-    fn make_durable(&self, changes: sled::Batch) -> Result<(), CommitError> {
-        let db: &Db = self.rows.db();
-        caught(|| db.apply_batch(changes).and_then(|()| db.flush())).map_err(unknown)?;
-        self.log.sync_data().map_err(unknown)?;
-        let apart = open::has_blobs(&self.folder).map_err(unknown)?;
-        if apart {
-            return Err(unknown(std::io::Error::other(
-                "sled wrote a value to a file of its own, which it does not sync",
-            )));
-        }
-        Ok(())
+impl Drop for Sled {
+    fn drop(&mut self) {
+        self.commits.end(self.stopped.get().is_some());
     }
 }
 
@@ -125,7 +132,7 @@ impl Engine for Sled {
         self.room_for(batch)?;
         let _hidden = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         let changes = caught(|| self.rows.changes(batch)).map_err(unknown)?;
-        let done = self.make_durable(changes);
+        let done = self.commits.commit(changes);
         if done.is_err() {
             self.stop("a commit whose outcome is not known");
         }

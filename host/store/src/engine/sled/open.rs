@@ -159,6 +159,6 @@ pub(super) fn bytes(folder: &Path) -> io::Result<u64> {
     Ok(sum)
 }
 
-fn io(step: &'static str) -> impl Fn(io::Error) -> OpenSledError {
+pub(super) fn io(step: &'static str) -> impl Fn(io::Error) -> OpenSledError {
     move |source| OpenSledError::Io { step, source }
 }
