@@ -8,3 +8,6 @@ pub mod envelope;
 pub mod key;
 pub mod name;
 pub mod record;
+
+#[cfg(test)]
+mod golden;

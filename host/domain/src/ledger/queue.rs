@@ -117,8 +117,8 @@ impl Queue {
     pub fn empty(&mut self) -> Usage {
         let gone = Usage { messages: self.record.messages, bytes: self.record.bytes };
         self.record.dropped += gone.messages;
-        self.record.head = self.record.next;
-        (self.record.messages, self.record.bytes, self.record.beside) = (0, 0, false);
+        let record = &mut self.record;
+        (record.head, record.messages, record.bytes, record.beside) = (record.next, 0, 0, false);
         self.forget();
         gone
     }

@@ -172,3 +172,55 @@ fn whoever_comes_after_the_end_is_refused() {
     assert_eq!(store.commit(vec![Unit::default()]).unwrap().refusal, Some(Refusal::Closed));
     assert_eq!(store.wait_turn(|_| Ok(())), Err(Refusal::Closed));
 }
+
+/// Seals do not fit, a key is cut, a topic names nothing: whatever it is, the queue is empty afterwards, in pieces, and the
+/// queue beside it is untouched.
+#[test]
+fn a_queue_is_cleared_though_none_of_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (bad, good) = (queue(&store, "bad", FullRule::LastPerTopic), queue(&store, "good", FullRule::Refuse));
+    for number in 0..3 {
+        store.commit(vec![message(&[bad, good], &number.to_string())]).unwrap();
+    }
+    store.close();
+    drop(store);
+    let db = rusqlite::Connection::open(dir.path().join(crate::engine::sqlite::FILE)).unwrap();
+    let beside = key::beside(bad);
+    for prefix in &beside {
+        db.execute("UPDATE row SET value = x'00' WHERE key >= ?1 AND key < ?2", (prefix, key::end(prefix))).unwrap();
+    }
+    let cut = [&beside[1][..], &[0, 0, 7]].concat();
+    db.execute("INSERT INTO row (key, value) VALUES (?1, x'0102030405')", [cut]).unwrap();
+    drop(db);
+
+    let (store, _) = open(dir.path());
+    assert!(rows(&**store.engine(), bad, 0, (9, 9)).is_err());
+    assert_eq!(queue(&store, "bad", FullRule::LastPerTopic), bad);
+    let refused = store.commit(vec![message(&[bad], "no")]).unwrap().refusal;
+    assert!(matches!(refused, Some(Refusal::Damaged { .. })), "{refused:?}");
+    let (mut after, mut pieces) = (None, 0);
+    loop {
+        let from = after.take();
+        let anew = store.wait_turn(move |turn| turn.ledger.begin_anew(bad, from, 2, turn.records)).unwrap();
+        pieces += 1;
+        match anew.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(pieces, 2, "a row, one whose key is no key, and a topic, two at a time");
+    for prefix in &beside {
+        let mut left = 0;
+        let count = &mut |_: &[u8], _: &[u8]| {
+            left += 1;
+            ControlFlow::Continue(())
+        };
+        store.engine().scan(prefix, &key::end(prefix), count).unwrap();
+        assert_eq!(left, 0);
+    }
+    assert_eq!(store.commit(vec![message(&[bad], "again")]).unwrap().refusal, None);
+    let kept = waiting(&store, bad);
+    assert_eq!((kept.len(), kept[0].0 >= 4), (1, true), "numbers go on: {kept:?}");
+    assert_eq!(waiting(&store, good).len(), 3);
+}
