@@ -101,7 +101,7 @@ fn q6_what_an_uplink_gives_up_without_room_waits_in_its_queue_for_an_operator() 
         assert_eq!(uplink(&cloud, "all").given_up, 3);
         looked_at.extend(dead());
         let dropped = running.command(Command::DropRows { queue: "dead/uplink/all".into() });
-        assert_eq!(dropped, Reply::Counted { rows: 1 });
+        assert_eq!(dropped, Reply::Counted { rows: 1, left: None });
     }
     looked_at.sort();
     assert_eq!(looked_at, ["0", "1", "2"]);
