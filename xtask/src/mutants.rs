@@ -25,14 +25,22 @@ pub struct Mutant {
     test: String,
 }
 
+impl Mutant {
+    /// The workspace of its package, and the package.
+    fn place(&self) -> (&'static str, &str) {
+        (if self.file.starts_with("components/") { "components" } else { "." }, &self.package)
+    }
+}
+
 pub fn run_verb(arguments: &[String]) -> Result<()> {
     let mutants = listed(arguments)?;
     let tree = copy()?;
-    for package in mutants.values().map(|mutant| &mutant.package).collect::<BTreeSet<_>>() {
+    for place in mutants.values().map(Mutant::place).collect::<BTreeSet<_>>() {
+        let package = place.1;
         say(format!("{package}: the tests pass on sound code"));
         let tests: Vec<&str> =
-            mutants.values().filter(|mutant| mutant.package == *package).map(|mutant| &*mutant.test).collect();
-        if !passes(&tree, package, &tests)? {
+            mutants.values().filter(|mutant| mutant.place() == place).map(|mutant| &*mutant.test).collect();
+        if !passes(&tree, place, &tests)? {
             bail!("{package}: a test fails on sound code");
         }
     }
@@ -79,17 +87,17 @@ fn noticed(tree: &Path, mutant: &Mutant) -> Result<bool> {
     let path = tree.join(&mutant.file);
     let sound = fs::read_to_string(&path).with_context(|| mutant.file.clone())?;
     fs::write(&path, sound.replacen(&mutant.old, &mutant.new, 1))?;
-    let passed = passes(tree, &mutant.package, &[&mutant.test]);
+    let passed = passes(tree, mutant.place(), &[&mutant.test]);
     fs::write(&path, sound)?;
     Ok(!passed?)
 }
 
 /// Whether the tests pass. Code that does not compile shows nothing about tests, and is an error.
-fn passes(tree: &Path, package: &str, tests: &[&str]) -> Result<bool> {
+fn passes(tree: &Path, (workspace, package): (&str, &str), tests: &[&str]) -> Result<bool> {
     let only = tests.iter().map(|test| format!("test({test})")).collect::<Vec<_>>().join(" or ");
     let arguments = ["nextest", "run", "--locked", "--package", package, "-E", &only];
     let target = tree.with_file_name("target");
-    let ran = cargo().args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", target).output()?;
+    let ran = cargo().args(arguments).current_dir(tree.join(workspace)).env("CARGO_TARGET_DIR", target).output()?;
     let words = String::from_utf8_lossy(&ran.stderr);
     if words.contains("could not compile") || words.contains("no tests to run") {
         bail!("{words}");
