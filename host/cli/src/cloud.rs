@@ -83,20 +83,24 @@ fn uplinks(cloud: &CloudStatus) -> Table {
         ("UPLINK", Left),
         ("QUEUED", Right),
         ("BYTES", Right),
+        ("OLDEST", Right),
         ("IN FLIGHT", Right),
         ("SENT", Right),
         ("ACKNOWLEDGED", Right),
         ("GIVEN UP", Right),
+        ("DROPPED", Right),
     ]);
     for (name, uplink) in &cloud.uplinks {
         table.row([
             Cell::from(name),
             units::count(uplink.queued).into(),
             units::bytes(uplink.queued_bytes).into(),
+            uplink.oldest_ms.map_or_else(|| "–".to_owned(), units::milliseconds).into(),
             units::count(uplink.in_flight).into(),
             units::count(uplink.sent).into(),
             units::count(uplink.acknowledged).into(),
             units::count(uplink.given_up).into(),
+            units::count(uplink.dropped + uplink.expired).into(),
         ]);
     }
     table

@@ -160,6 +160,11 @@ pub enum LinkState {
 pub struct UplinkStatus {
     pub queued: u64,
     pub queued_bytes: u64,
+    /// For how long the oldest of them has waited.
+    pub oldest_ms: Option<u64>,
+    /// By the queue's rule, and because they waited longer than they may.
+    pub dropped: u64,
+    pub expired: u64,
     /// Sent again included.
     pub sent: u64,
     pub sent_bytes: u64,

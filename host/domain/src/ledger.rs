@@ -37,6 +37,16 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// What is in a queue, and what it has lost since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    pub waiting: Usage,
+    /// Rows that made room for others, or were dropped by an operator.
+    pub dropped: u64,
+    /// Rows that waited longer than they may.
+    pub expired: u64,
+}
+
 /// Everything that is known of a store without reading it.
 #[derive(Debug)]
 pub struct Ledger {
@@ -105,8 +115,8 @@ impl Ledger {
     }
 
     /// The queues that the batch has touched, and what is in them now.
-    pub fn touched(&self) -> impl Iterator<Item = (QueueNumber, Usage)> + '_ {
-        self.undo.queues.iter().map(|queue| (*queue, self.usage_of(*queue)))
+    pub fn touched(&self) -> impl Iterator<Item = (QueueNumber, Level)> + '_ {
+        self.undo.queues.iter().map(|queue| (*queue, self.level_of(*queue)))
     }
 
     /// The batch is on disk.

@@ -83,6 +83,11 @@ pub const DELIVERY_BACKOFF: Duration = Duration::from_millis(100);
 pub const DELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Failed deliveries of a queue in relaxed order that others may pass. With more it waits as if its order was strict.
 pub const DELIVERIES_ASIDE: usize = 64;
+/// When the whole store is read to find damage: so long after a start, and so often from then on; and how much of it a
+/// second at most.
+pub const CHECK_AFTER: Duration = Duration::from_secs(5);
+pub const CHECK_EVERY: Duration = Duration::from_secs(24 * 3600);
+pub const CHECK_BYTES_PER_SECOND: u64 = MIB;
 /// How often the figures of a link are told at its topic, at most. Its state is told at once.
 pub const CLOUD_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long deliveries may wait in a circle of full queues, each for room that only the next could make. Then the

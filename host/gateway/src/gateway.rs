@@ -34,7 +34,7 @@ use crate::hub::Hub;
 use crate::loading::{Loading, Source};
 use crate::metrics;
 use crate::start_error::StartError;
-use crate::store::Opening;
+use crate::store::{Checking, Opening};
 use crate::telemetry::Telemetry;
 use crate::threads::Threads;
 
@@ -64,6 +64,7 @@ pub struct Gateway {
     metrics_address: Option<SocketAddr>,
     runtime: Option<Runtime>,
     disk: Option<Disk>,
+    checking: Option<Checking>,
     _data: Data,
 }
 
@@ -112,6 +113,7 @@ impl Gateway {
         let loading = Loading::new(source, threads.clone());
         let hub = Arc::new(Hub::new(clock));
         let disk = store.start(config.store, &hub, |run| threads.spawn("edgewit-store".to_owned(), None, run))?;
+        let checking = Checking::start(disk.engine(), hub.clone(), &threads).map_err(StartError::Thread)?;
         let io = runtime.handle().clone();
         let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch, unclean };
         let components = Arc::new(Components::new(common, threads));
@@ -130,6 +132,7 @@ impl Gateway {
             metrics_address: None,
             runtime: Some(runtime),
             disk: Some(disk),
+            checking: Some(checking),
             _data: data,
         };
         if unclean {
@@ -249,6 +252,7 @@ impl Gateway {
 impl Gateway {
     /// After the last that may commit.
     fn close_store(&mut self) {
+        self.checking.take().into_iter().for_each(Checking::end);
         if let Ok(store) = self.core.hub.store() {
             store.close();
         }

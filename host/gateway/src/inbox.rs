@@ -305,7 +305,7 @@ impl Inbox {
     /// Deliveries that wait, on disk and in memory.
     pub fn waiting(&self) -> u64 {
         let live = self.mailbox.level().waiting;
-        live + self.durable().iter().map(|attached| self.hub.usage_of(attached.queue).messages).sum::<u64>()
+        live + self.durable().iter().map(|attached| self.hub.level_of(attached.queue).waiting.messages).sum::<u64>()
     }
 
     fn durable(&self) -> SmallVec<[Attached; 4]> {

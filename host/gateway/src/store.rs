@@ -1,5 +1,6 @@
 //! The gateway's store: opened at its start, closed at its end, and what happens when the disk fails in between.
 
+mod checking;
 pub mod tools;
 
 use std::fs::DirBuilder;
@@ -17,6 +18,7 @@ use edgewit_store::{Disk, IfAbsent, Kind, OpenError, Opened, Reserve};
 
 use crate::clock::{Clock, kept_wall};
 use crate::hub::{Hub, Keeping};
+pub(crate) use checking::Checking;
 
 /// In the data directory.
 pub(crate) const FOLDER: &str = "store";

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgewit_domain::ledger::Consumed;
 use edgewit_domain::message::Envelope;
@@ -177,6 +178,11 @@ impl Window {
 
     fn is_lost(&self) -> bool {
         self.begin == LOST
+    }
+
+    /// Since when there is the first of its rows.
+    pub fn first_since(&self) -> Option<Duration> {
+        self.rows.front().map(|row| row.envelope.since)
     }
 
     /// Rows that its reader can take now.

@@ -14,7 +14,7 @@ use edgewit_domain::ledger::{Broken, BucketId, DeathNote, Ledger, Opening, Queue
 use edgewit_domain::message::{Envelope, WallTime};
 use edgewit_domain::queue::QueueNumber;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError, Finding};
 use crate::format::bytes::Reader;
 use crate::format::{envelope, key, record};
 use crate::reserve::Reserve;
@@ -215,6 +215,16 @@ pub struct Page {
     pub rows: Vec<StoredRow>,
     /// There may be rows behind them.
     pub more: bool,
+}
+
+/// The queue that damage is in, where it is in one and still there.
+pub fn damaged_queue(engine: &dyn Engine, found: &Finding) -> Option<QueueNumber> {
+    let queue = key::queue_of(&found.from)?;
+    // Its kind and its number.
+    let end = key::end(found.from.get(..5)?);
+    let to = found.to.as_deref().filter(|to| *to < end.as_slice()).unwrap_or(&end);
+    let read = engine.scan(&found.from, to, &mut |_, _| ControlFlow::Continue(()));
+    matches!(read, Err(EngineError::Damaged { .. } | EngineError::Torn { .. })).then_some(queue)
 }
 
 /// Rows of a queue from a sequence number on: at most `count`, and past the first at most so many `bytes`.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Broken, Ledger, Records, Refusal, Sequences, Swept, Unit, Usage, Windows};
+use edgewit_domain::ledger::{Broken, Ledger, Level, Records, Refusal, Sequences, Swept, Unit, Windows};
 use edgewit_domain::limits::{SWEEP_EVERY, SWEEP_ROWS, UPTIME_EVERY};
 use edgewit_domain::message::WallTime;
 use edgewit_domain::queue::{QueueId, QueueNumber};
@@ -44,8 +44,8 @@ pub trait Readers: Send {
     /// A unit is on disk, and so are its rows; a row whose sequence number is zero was dropped again already.
     fn committed(&mut self, unit: Unit, sequences: Sequences);
 
-    /// What waits in a queue that the last batch touched.
-    fn counted(&mut self, queue: QueueNumber, usage: Usage);
+    /// What is in a queue that the last batch touched.
+    fn counted(&mut self, queue: QueueNumber, level: Level);
 
     /// Rows went without being handled: the bytes of each.
     fn freed(&mut self, rows: &[(QueueNumber, u64)]);
@@ -230,8 +230,8 @@ impl<R: Readers + 'static> Writer<R> {
     fn keep(&mut self, gone: &HashSet<(QueueNumber, u64)>) {
         let settled: BTreeSet<QueueNumber> = gone.iter().map(|(queue, _)| *queue).collect();
         settled.into_iter().for_each(|queue| self.readers.settle(queue));
-        for (queue, usage) in self.ledger.touched() {
-            self.readers.counted(queue, usage);
+        for (queue, level) in self.ledger.touched() {
+            self.readers.counted(queue, level);
         }
         self.ledger.keep();
     }

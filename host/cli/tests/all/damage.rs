@@ -8,7 +8,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::gateway::Gateway;
-use crate::support::{edgewit, eventually, folder_with, run};
+use crate::support::{configure, edgewit, eventually, folder_with, run};
 
 const DATABASE: &str = "data/store/store.sqlite";
 
@@ -112,6 +112,19 @@ fn damage_behind_the_first_rows_ends_what_is_under_way_and_the_log_ends_too() {
     gateway.await_messages("component/a/in", 0);
     assert_eq!(told(&gateway, "damaged on disk and out of use"), 1, "{}", gateway.log());
     assert!(gateway.log().lines().count() < 50, "{}", gateway.log());
+}
+
+/// Nobody reads the queue, and so nobody but the check comes across what is damaged in it.
+#[test]
+fn damage_that_nobody_comes_across_is_found_by_the_check_in_the_background() {
+    let folder = left();
+    flip(folder.path(), |bytes| find(bytes, "needle a2"));
+    configure(folder.path(), &waiting("b"));
+    let gateway = Gateway::start(folder);
+    eventually("it is found", || (gateway.queue("component/a/in")["damaged"] == true).then_some(()));
+    assert_eq!(told(&gateway, "Found damage in the store"), 1, "{}", gateway.log());
+    assert_eq!(gateway.rows("component/b/in").len(), 3, "the other is whole");
+    gateway.run(&["queue", "drop", "component/a/in"]).expect(0);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::queue::Queue;
-use super::{Broken, Ledger, QueueRecord, Records, Refusal, Usage, Windows};
+use super::{Broken, Ledger, Level, QueueRecord, Records, Refusal, Usage, Windows};
 use crate::limits::QUEUES;
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueLimits, QueueNumber};
@@ -102,9 +102,15 @@ impl Ledger {
     }
 
     pub fn usage_of(&self, number: QueueNumber) -> Usage {
-        self.queues
-            .get(&number)
-            .map_or(Usage::default(), |queue| Usage { messages: queue.record.messages, bytes: queue.record.bytes })
+        self.level_of(number).waiting
+    }
+
+    pub fn level_of(&self, number: QueueNumber) -> Level {
+        self.queues.get(&number).map_or(Level::default(), |queue| Level {
+            waiting: Usage { messages: queue.record.messages, bytes: queue.record.bytes },
+            dropped: queue.record.dropped,
+            expired: queue.record.expired,
+        })
     }
 
     /// No row of a queue has a lower sequence number.

@@ -57,6 +57,13 @@ impl StoredOutbox {
         self.hub.abandon(self.attached.queue);
     }
 
+    /// Since when the oldest of its messages waits, those on their way among them.
+    pub fn oldest(&self) -> Option<Duration> {
+        let in_hand = lock(&self.in_hand).values().map(|row| row.envelope.since).min();
+        let waiting = self.mailbox.with_window(self.attached.slot, |window| window.first_since()).flatten();
+        [in_hand, waiting].into_iter().flatten().min()
+    }
+
     pub fn queue(&self) -> QueueNumber {
         self.attached.queue
     }

@@ -44,10 +44,13 @@ impl Watched {
             unmatched: status.unmatched + status.unusable,
             uplinks: uplinks
                 .map(|((uplink, outbox), counters)| {
-                    let waiting = hub.usage_of(outbox.queue());
+                    let level = hub.level_of(outbox.queue());
                     let view = UplinkStatus {
-                        queued: waiting.messages,
-                        queued_bytes: waiting.bytes,
+                        queued: level.waiting.messages,
+                        queued_bytes: level.waiting.bytes,
+                        oldest_ms: outbox.oldest().map(|since| crate::desk::millis(now.saturating_sub(since))),
+                        dropped: level.dropped,
+                        expired: level.expired,
                         sent: counters.sent,
                         sent_bytes: counters.sent_bytes,
                         acknowledged: counters.acknowledged,
@@ -104,7 +107,9 @@ pub(super) async fn tell(hub: &Hub, watched: &Watched) {
 
 /// What does not change by itself.
 fn figures(view: &CloudStatus) -> CloudStatus {
-    CloudStatus { state: LinkState::Stopped, ..view.clone() }
+    let mut figures = CloudStatus { state: LinkState::Stopped, ..view.clone() };
+    figures.uplinks.values_mut().for_each(|uplink| uplink.oldest_ms = None);
+    figures
 }
 
 /// The last word of a link whose task has ended.

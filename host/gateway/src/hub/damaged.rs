@@ -3,8 +3,12 @@
 //! The ledger refuses whatever touches such a queue. Here is what follows in memory: its reader's window is given up,
 //! what comes back from a hand has no place any more, and nobody is buried in it. It is said once, by name.
 
+use std::sync::Arc;
+
 use edgewit_domain::ledger::Usage;
 use edgewit_domain::queue::{QueueId, QueueNumber};
+use edgewit_store::engine::Finding;
+use edgewit_store::{Turn, damaged_queue};
 
 use super::{Hub, Sink};
 use crate::sync::{read, write};
@@ -23,6 +27,21 @@ impl Hub {
         if let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) {
             mailbox.with_window(*slot, Window::give_up);
         }
+    }
+
+    /// Found by who read the whole store. Takes the queue that it is in out of use, if it is in one.
+    pub(crate) fn found_damaged(self: &Arc<Self>, finding: Finding) {
+        let Ok(store) = self.store() else { return };
+        let hub = self.clone();
+        let take_out = move |turn: &mut Turn<'_>| {
+            if let Some(queue) = damaged_queue(turn.engine, &finding)
+                && let Some(id) = turn.ledger.damage(queue)
+            {
+                hub.turn_out(queue, id, &finding.what);
+            }
+            Ok(())
+        };
+        store.turn(take_out, |_| ());
     }
 
     /// All that was in a queue has gone, and it is of use again.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgewit_domain::delivery::{Parked, circle_to_break};
-use edgewit_domain::ledger::{Broken, NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
+use edgewit_domain::ledger::{Broken, Level, NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
 use edgewit_domain::link::{Fit, NotForCloud};
 use edgewit_domain::message::{Message, Origin, WallTime};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
@@ -73,7 +73,7 @@ impl Hub {
             let mut routes = write(&self.routes);
             routes.detach(ReaderId::Durable(queue));
             routes.durable.insert(queue, Sink { mailbox, slot });
-            routes.usage.insert(queue, Mutex::new(turn.ledger.usage_of(queue)));
+            routes.levels.insert(queue, Mutex::new(turn.ledger.level_of(queue)));
             routes.route(ReaderId::Durable(queue), interest);
             routes.fits.extend(fit.map(|fit| (queue, Arc::new(fit))));
             self.limit(&mut routes, (queue, id), limits, turn.ledger.usage_of(queue));
@@ -154,8 +154,8 @@ impl Hub {
     }
 
     /// What is in a durable queue that is read.
-    pub(crate) fn usage_of(&self, queue: QueueNumber) -> Usage {
-        read(&self.routes).usage.get(&queue).map_or(Usage::default(), |usage| *lock(usage))
+    pub(crate) fn level_of(&self, queue: QueueNumber) -> Level {
+        read(&self.routes).levels.get(&queue).map_or(Level::default(), |level| *lock(level))
     }
 
     /// These rows have gone, and so many bytes each.
@@ -351,9 +351,9 @@ impl Readers for Keeping {
         self.hub.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
     }
 
-    fn counted(&mut self, queue: QueueNumber, usage: Usage) {
-        if let Some(counted) = read(&self.hub.routes).usage.get(&queue) {
-            *lock(counted) = usage;
+    fn counted(&mut self, queue: QueueNumber, level: Level) {
+        if let Some(counted) = read(&self.hub.routes).levels.get(&queue) {
+            *lock(counted) = level;
         }
     }
 

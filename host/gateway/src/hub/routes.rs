@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use edgewit_domain::ledger::{Planned, Sequences, Usage};
+use edgewit_domain::ledger::{Level, Planned, Sequences};
 use edgewit_domain::link::Fit;
 use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::routing::{ReaderId, Route, RoutingTable};
@@ -25,7 +25,7 @@ pub(super) struct Routes {
     free: Vec<usize>,
     pub durable: BTreeMap<QueueNumber, Sink>,
     /// What waits in the durable queues.
-    pub usage: BTreeMap<QueueNumber, Mutex<Usage>>,
+    pub levels: BTreeMap<QueueNumber, Mutex<Level>>,
     /// Of the queues that refuse when they are full.
     pub rooms: BTreeMap<QueueNumber, Arc<SharedRoom>>,
     /// Of the queues into which not every message may go.
@@ -83,7 +83,7 @@ impl Routes {
         match reader {
             ReaderId::Durable(queue) => {
                 self.durable.remove(&queue);
-                self.usage.remove(&queue);
+                self.levels.remove(&queue);
                 self.fits.remove(&queue);
             }
             ReaderId::Live { place, .. } => {

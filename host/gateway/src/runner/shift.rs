@@ -79,6 +79,8 @@ enum Stop {
     /// A durable delivery failed; what follows from it waits to be committed.
     Delivery(Fault),
     Undone(Undone),
+    /// What is to be given up has no place: nothing behind it is handled.
+    Blocked,
 }
 
 impl From<Fault> for Stop {
@@ -110,11 +112,11 @@ impl Shift<'_> {
                 self.desk.note_fault(fault);
                 Ended::Renew
             }
-            (Err(Stop::Undone(Undone(refusal))), _) | (Ok(()), Err(Undone(refusal))) => {
+            (Err(Stop::Undone(Undone(refusal))), _) | (Ok(()) | Err(Stop::Blocked), Err(Undone(refusal))) => {
                 tracing::debug!(component = &*self.desk.name, %refusal, "Undone, and done again");
                 Ended::Renew
             }
-            (Ok(()), Ok(())) => Ended::Well,
+            (Ok(()) | Err(Stop::Blocked), Ok(())) => Ended::Well,
         }
     }
 
@@ -190,7 +192,7 @@ impl Shift<'_> {
         let (row, attempt, first, alone) = match next {
             Next::Bury(death) => {
                 self.pending.bury(self.desk, death, taken);
-                return Ok(());
+                return self.unless_blocked();
             }
             Next::Handle { row, attempt, first, alone } => (row, attempt, first, alone),
         };
@@ -220,7 +222,7 @@ impl Shift<'_> {
                 self.desk.stats.rejected.add(1);
                 let verdict = lock(&self.desk.inbox.deliveries).failed(now, row, Ending::Rejected { reason });
                 self.pending.follow(self.desk, verdict, taken);
-                return Ok(());
+                return self.unless_blocked();
             }
             Err(fault) => fault,
         };
@@ -234,6 +236,10 @@ impl Shift<'_> {
         let verdict = lock(&self.desk.inbox.deliveries).failed(now, row, how);
         self.pending.follow(self.desk, verdict, taken);
         Err(if interrupted { Stop::Fault(ending) } else { Stop::Delivery(ending) })
+    }
+
+    fn unless_blocked(&self) -> Result<(), Stop> {
+        if lock(&self.desk.inbox.deliveries).is_blocked() { Err(Stop::Blocked) } else { Ok(()) }
     }
 
     /// A row that nobody wants any more.

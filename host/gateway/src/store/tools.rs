@@ -75,7 +75,7 @@ pub struct Damage {
     pub what: String,
 }
 
-fn damage(engine: &dyn Engine, finding: &Finding) -> Damage {
+pub(crate) fn damage(engine: &dyn Engine, finding: &Finding) -> Damage {
     let Finding { from, to, what } = finding;
     let Named { text, queue } = name(engine, from);
     let alone = to.as_deref() == Some(&[from.as_slice(), &[0]].concat());

@@ -132,6 +132,7 @@ fn the_process_has_the_threads_that_it_should() {
         "edgewit-c-off",
         "edgewit-c-one",
         "edgewit-c-secon",
+        "edgewit-check",
         "edgewit-epoch",
         "edgewit-io",
         "edgewit-log",
@@ -151,6 +152,7 @@ fn with_sled_the_process_has_sled_s_threads_as_well_and_no_others() {
     let process = Process::start(&world, "one");
     let expected = [
         "edgewit-c-one",
+        "edgewit-check",
         "edgewit-epoch",
         "edgewit-io",
         "edgewit-log",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use edgewit_domain::ledger::{Bucket, Consumed, Planned, Sequences, Usage, ValueChange, ValueRead};
+use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ValueChange, ValueRead};
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits};
 use edgewit_domain::routing::ReaderId;
@@ -34,7 +34,7 @@ impl Readers for Notes {
         self.0.lock().unwrap().push((payloads, sequences.to_vec()));
     }
 
-    fn counted(&mut self, _: QueueNumber, _: Usage) {}
+    fn counted(&mut self, _: QueueNumber, _: Level) {}
 
     fn freed(&mut self, _: &[(QueueNumber, u64)]) {}
 
