@@ -225,10 +225,10 @@ impl Mailbox {
         }
     }
 
-    /// As [`Mailbox::sleep`], for a task.
+    /// As [`Mailbox::sleep`], for a task. May be ready though there is nothing to take.
     pub fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = lock(&self.inner);
-        if inner.called || inner.waiting > 0 {
+        if inner.called || std::mem::take(&mut inner.nudged) || inner.waiting > 0 {
             return Poll::Ready(());
         }
         inner.sleeper = Some(Sleeper { waker: context.waker().clone(), for_deliveries: true });

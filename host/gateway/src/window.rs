@@ -149,9 +149,11 @@ impl Window {
         true
     }
 
-    /// What was retracted is gone for good.
-    pub fn settle(&mut self) {
+    /// What was retracted is gone for good. True where nothing is left here and more may be on disk: no row that comes
+    /// wakes its reader then.
+    pub fn settle(&mut self) -> bool {
         self.fenced = false;
+        self.behind && self.rows.is_empty()
     }
 
     /// Rows from there on were retracted and are there after all: they are read anew.
@@ -268,12 +270,23 @@ mod tests {
         assert!(!window.retract(1), "in hand");
         assert!(window.retract(2));
         assert_eq!(window.takeable(), 0, "the row may be there after all, before what is behind it");
-        window.settle();
+        assert!(!window.settle());
         assert_eq!(window.takeable(), 1);
         assert!(window.retract(9), "on disk");
         window.put_back(held);
         assert_eq!(sequences(&window), [1, 3]);
         assert!(window.retract(1));
+    }
+
+    #[test]
+    fn who_has_nothing_left_and_more_on_disk_has_to_be_told() {
+        let mut window = window();
+        (1..=ROWS as u64 + 1).for_each(|sequence| {
+            window.push(row(sequence));
+        });
+        (1..=ROWS as u64).for_each(|sequence| assert!(window.retract(sequence)));
+        assert!(window.settle());
+        assert_eq!(window.lack(), Some((ROWS as u64 + 1, ROWS)));
     }
 
     #[test]

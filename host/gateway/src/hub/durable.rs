@@ -308,9 +308,19 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     fn with_window(&self, queue: QueueNumber, change: impl FnOnce(&mut Window)) {
+        self.with_window_and_tell(queue, |window| {
+            change(window);
+            false
+        });
+    }
+
+    /// As [`Keeping::with_window`]; its reader is to look around where `change` says so.
+    fn with_window_and_tell(&self, queue: QueueNumber, change: impl FnOnce(&mut Window) -> bool) {
         let routes = read(&self.hub.routes);
-        if let Some(Sink { mailbox, slot }) = routes.durable.get(&queue) {
-            mailbox.with_window(*slot, change);
+        if let Some(Sink { mailbox, slot }) = routes.durable.get(&queue)
+            && mailbox.with_window(*slot, change) == Some(true)
+        {
+            mailbox.nudge();
         }
     }
 }
@@ -323,11 +333,14 @@ impl Readers for Keeping {
     }
 
     fn settle(&mut self, queue: QueueNumber) {
-        self.with_window(queue, Window::settle);
+        self.with_window_and_tell(queue, Window::settle);
     }
 
     fn restore(&mut self, queue: QueueNumber, from: u64) {
-        self.with_window(queue, |window| window.restore(from));
+        self.with_window_and_tell(queue, |window| {
+            window.restore(from);
+            true
+        });
     }
 
     fn committed(&mut self, unit: Unit, sequences: Sequences) {

@@ -318,3 +318,19 @@ fn q2_rows_outlive_their_subscription_for_a_while() {
     assert_eq!(out.next(), "kept");
     running.until("a", |status| status.queued == 0 && status.handled == 1);
 }
+
+#[test]
+fn q1_a_reader_whose_rows_were_all_dropped_gets_those_that_came_instead() {
+    let says = crate::world::component("says", "flood", "config.count = 50\n");
+    let hears = "[component.hears]\nartifact = \"counter.wasm\"\ngrant.publish.out = \"counter/out\"\n\
+                 [component.hears.subscribe.in]\nfilter = \"flood/out\"\ndelivery = \"durable\"\nqos0 = true\n\
+                 queue = { messages = 400, full = \"drop-oldest\" }\n";
+    let world = World::new(&[says, hears.into()]);
+    let running = world.run(&["says", "hears"]);
+    for round in 1..=300 {
+        (0..8).for_each(|_| running.publish("says/in", "x"));
+        running.until("says", |status| status.handled == round * 8);
+    }
+    // What was said last is not dropped by anything, and is all there is.
+    running.until("hears", |status| status.queued == 0 && status.handled >= 400);
+}
