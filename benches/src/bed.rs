@@ -41,17 +41,27 @@ pub struct Folder {
 impl Folder {
     pub fn new(components: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let data = dir.path().join("data");
-        let mut text = format!("schema = 1\n[gateway]\nthing = \"bench\"\ndata = \"{}\"\n", data.display());
-        text.push_str("[log]\nlevel = \"error\"\n");
-        text.push_str(components);
-        fs::write(dir.path().join("edgewit.toml"), text)?;
         for name in IDLE.iter().chain(&BUSY) {
             let file = format!("{name}.wasm");
             fs::copy(fixture(name), dir.path().join(&file))
                 .with_context(|| format!("{file}; run `cargo xtask guests`"))?;
         }
-        Ok(Folder { dir })
+        let folder = Folder { dir };
+        folder.configure(components)?;
+        Ok(folder)
+    }
+
+    /// For the next start.
+    pub fn configure(&self, components: &str) -> Result<()> {
+        let data = self.data();
+        let mut text = format!("schema = 1\n[gateway]\nthing = \"bench\"\ndata = \"{}\"\n", data.display());
+        text.push_str("[log]\nlevel = \"error\"\n");
+        text.push_str(components);
+        Ok(fs::write(self.config(), text)?)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn config(&self) -> PathBuf {
@@ -60,6 +70,11 @@ impl Folder {
 
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Where the store lies.
+    pub fn store(&self) -> PathBuf {
+        self.data().join("store")
     }
 
     pub fn start(&self) -> Result<Gateway> {

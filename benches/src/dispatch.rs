@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use edgewit_domain::config::{LiveFullRule, Profile};
-use edgewit_domain::control::{Command, Reply};
+use edgewit_domain::control::Command;
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
 use edgewit_gateway::{Bounds, Gateway, Stream};
@@ -14,6 +14,7 @@ use edgewit_sandbox::engine::Engine;
 use crate::bed::{Folder, components, fixture};
 use crate::figure::{Budget, Figure};
 use crate::raw::Raw;
+use crate::store::tell;
 
 const ROUNDS: usize = 9;
 const MESSAGES: usize = 50_000;
@@ -89,13 +90,6 @@ fn through_closure(gateway: &Gateway) -> Result<f64> {
         closure.join().map_err(|_| anyhow!("the closure panicked"))??;
         Ok(each)
     })
-}
-
-fn tell(gateway: &Gateway, command: Command) -> Result<()> {
-    match gateway.command(command) {
-        Reply::Done => Ok(()),
-        other => bail!("{other:?}"),
-    }
 }
 
 /// Publishes all messages, and returns where the answers will be.

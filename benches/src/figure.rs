@@ -14,6 +14,8 @@ pub enum Budget {
     Value(f64),
     /// At most so much more than the baseline, in the figure's unit.
     Above(f64),
+    /// At least this part of the baseline, where more is better.
+    Share(f64),
     /// Reported only.
     None,
 }
@@ -47,6 +49,7 @@ impl Figure {
         let kept = match (self.budget, self.ratio, self.baseline) {
             (Budget::Ratio(most), Some(ratio), _) => Some(ratio <= most),
             (Budget::Value(most), ..) => Some(self.value <= most),
+            (Budget::Share(least), Some(ratio), _) => Some(ratio >= least),
             (Budget::Above(most), _, Some(baseline)) => Some(self.value <= baseline + most),
             _ => None,
         };
@@ -65,7 +68,7 @@ impl Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<34} {:>10.2} {:<8}", self.name, self.value, self.unit)?;
+        write!(f, "{:<44} {:>10.2} {:<8}", self.name, self.value, self.unit)?;
         match (self.baseline, self.ratio) {
             (Some(baseline), Some(ratio)) => write!(f, " baseline {baseline:>10.2}  ratio {ratio:>6.2}")?,
             _ => write!(f, " {:34}", "")?,
@@ -74,6 +77,7 @@ impl fmt::Display for Figure {
             Budget::Ratio(most) => write!(f, "  budget ≤ {most:.2}×")?,
             Budget::Value(most) => write!(f, "  budget ≤ {most:.0} {}", self.unit)?,
             Budget::Above(most) => write!(f, "  budget ≤ baseline + {most:.0} {}", self.unit)?,
+            Budget::Share(least) => write!(f, "  budget ≥ {least:.2}×")?,
             Budget::None => {}
         }
         write!(f, "  {}", self.verdict)

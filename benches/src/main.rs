@@ -4,8 +4,14 @@
 //! rounds in which figure and baseline take turns, and the median decides. Each figure is one line; a missed budget is
 //! exit status 1.
 
+mod backlog;
 mod bed;
+mod broker;
+mod chain;
+mod churn;
 mod dispatch;
+mod drain;
+mod durable;
 mod fanout;
 mod figure;
 mod footprint;
@@ -13,6 +19,7 @@ mod isolation;
 mod machine;
 mod raw;
 mod start;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +36,15 @@ const BENCHES: &[Bench] = &[
     ("start", "process start to the first message handled, ten components", start::run),
     ("footprint", "memory of ten and of a hundred idle components", footprint::run),
     ("isolation", "a good component beside one that spins and one that floods", isolation::run),
+    ("durable", "publishing what is kept, against the engine's bare transactions and a bare file", durable::run),
+    (
+        "chain",
+        "durable through two components into an uplink's queue, against the same rows in the bare engine",
+        chain::run,
+    ),
+    ("drain", "a backlog through a real broker with TLS, against a bare publisher with the same window", drain::run),
+    ("backlog", "what a queue of a million messages costs a start, a publisher, and in memory", backlog::run),
+    ("churn", "how large the files get while two million messages go through a queue of a thousand", churn::run),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -84,6 +84,8 @@ pub struct HubCounts {
     pub delivered: u64,
     /// Messages dropped because they ran in a circle.
     pub circles: u64,
+    /// Transactions of the store: what was committed together was one.
+    pub commits: u64,
 }
 
 /// Why the hub did not take a message. Nobody got it.
@@ -312,6 +314,7 @@ impl Hub {
             taken: self.counters.taken.load(Ordering::Relaxed),
             delivered: self.counters.delivered.load(Ordering::Relaxed),
             circles: self.counters.circles.load(Ordering::Relaxed),
+            commits: self.store.get().map_or(0, Store::commits),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -32,6 +33,7 @@ pub struct Opened {
 pub struct Store {
     engine: Arc<dyn Engine>,
     pending: Arc<Pending>,
+    commits: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -84,10 +86,11 @@ impl Opened {
         reserve: Option<Reserve>,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<Store> {
-        let pending = Arc::new(Pending::default());
+        let (pending, commits) = (Arc::new(Pending::default()), Arc::new(AtomicU64::new(0)));
         let ledger = Ledger::new(self.opening, quota);
-        let thread = Writer::spawn(self.engine.clone(), ledger, readers, (keep, reserve), pending.clone(), spawn)?;
-        Ok(Store { engine: self.engine, pending, thread: Mutex::new(Some(thread)) })
+        let shared = (pending.clone(), commits.clone());
+        let thread = Writer::spawn(self.engine.clone(), ledger, readers, (keep, reserve), shared, spawn)?;
+        Ok(Store { engine: self.engine, pending, commits, thread: Mutex::new(Some(thread)) })
     }
 }
 
@@ -156,6 +159,11 @@ impl Store {
             // A panic there was told when it happened.
             let _ = thread.join();
         }
+    }
+
+    /// Transactions since it was started: what was committed together was one.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {

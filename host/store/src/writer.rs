@@ -14,6 +14,7 @@ pub(crate) mod rows;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub(crate) struct Writer<R> {
     sweep_at: Duration,
     /// The outcome of a commit is not known: nothing is answered any more.
     stopped: bool,
+    /// Transactions so far.
+    commits: Arc<AtomicU64>,
 }
 
 /// Rows that this batch takes out of their readers' windows.
@@ -119,12 +122,13 @@ impl<R: Readers + 'static> Writer<R> {
         ledger: Ledger,
         readers: R,
         (keep, reserve): (Duration, Option<Reserve>),
-        pending: Arc<Pending>,
+        (pending, commits): (Arc<Pending>, Arc<AtomicU64>),
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<JoinHandle<()>> {
         let (uptime_at, sweep_at) = (Duration::ZERO, Duration::ZERO);
+        let (batch, stopped) = (Batch::new(), false);
         let mut writer =
-            Writer { engine, ledger, readers, batch: Batch::new(), keep, reserve, uptime_at, sweep_at, stopped: false };
+            Writer { engine, ledger, readers, batch, keep, reserve, uptime_at, sweep_at, stopped, commits };
         spawn(Box::new(move || writer.run(&pending)))
     }
 
@@ -266,7 +270,10 @@ impl<R: Readers + 'static> Writer<R> {
             return Ok(());
         }
         match self.engine.commit(&self.batch) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             Err(CommitError::Refused(_)) => {
                 self.release_reserve();
                 Err(Refusal::NoSpace)
