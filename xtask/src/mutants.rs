@@ -22,7 +22,7 @@ pub struct Mutant {
     new: String,
     package: String,
     /// A nextest filter expression's `test(…)`: part of the test's name.
-    test: String,
+    pub test: String,
 }
 
 impl Mutant {
