@@ -25,7 +25,7 @@ pub trait Engine: Send + Sync {
     /// is replaced meanwhile takes room until it returns, and with some engines commits wait for it.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError>;
 
-    /// All of it, durable when this returns.
+    /// All of it, durable when this returns. An empty batch has the engine give back to the disk what it does not need.
     fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
 
     fn size(&self) -> Result<Size, EngineError>;

@@ -162,8 +162,8 @@ impl<R: Readers + 'static> Writer<R> {
         let (now, wall) = self.readers.now();
         if now >= self.sweep_at {
             self.sweep_at = now + SWEEP_EVERY;
-            self.hold_reserve();
             self.sweep(now);
+            self.give_back();
         }
         if now >= self.uptime_at {
             self.uptime_at = now + UPTIME_EVERY;
@@ -228,6 +228,10 @@ impl<R: Readers + 'static> Writer<R> {
             Ok(_) => self.keep(&gone),
             Err(_) => self.undo(&gone),
         }
+        if matches!(done, Err(Refusal::NoSpace)) {
+            // For whoever asks again.
+            self.release_reserve();
+        }
         done
     }
 
@@ -250,10 +254,20 @@ impl<R: Readers + 'static> Writer<R> {
         first.into_iter().for_each(|(queue, from)| self.readers.restore(queue, from));
     }
 
-    /// Takes the space back that was given to the engine, when there is room.
-    fn hold_reserve(&mut self) {
-        // Told at its end, and tried again.
-        let _ = self.reserve.as_mut().map(Reserve::hold);
+    /// Takes the space back that was given to the engine, when there is room. Until then only what frees is kept: what
+    /// is added now would be what the next full disk could not get rid of.
+    fn holds_reserve(&mut self) -> bool {
+        // Why it cannot be held is told by whoever is refused for it.
+        self.reserve.as_mut().is_none_or(|reserve| reserve.hold().unwrap_or(false))
+    }
+
+    /// Has the engine give back what it does not need any more, while the disk is short of it.
+    fn give_back(&mut self) {
+        self.batch.clear();
+        if !self.stopped && !self.holds_reserve() {
+            // What comes of it is seen when the space is to be held the next time.
+            let _ = self.write_batch();
+        }
     }
 
     /// Gives the space that is held back to the engine. False where there is none.
@@ -269,15 +283,15 @@ impl<R: Readers + 'static> Writer<R> {
         if self.batch.is_empty() {
             return Ok(());
         }
+        self.write_batch()?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write_batch(&mut self) -> Result<(), Refusal> {
         match self.engine.commit(&self.batch) {
-            Ok(()) => {
-                self.commits.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(CommitError::Refused(_)) => {
-                self.release_reserve();
-                Err(Refusal::NoSpace)
-            }
+            Ok(()) => Ok(()),
+            Err(CommitError::Refused(_)) => Err(Refusal::NoSpace),
             Err(CommitError::Damaged { key, source }) => {
                 let reason = format!("damaged around the key {}: {source}", key.escape_ascii());
                 Err(Refusal::Broken(Broken { queue: key::queue_of(&key), reason }))

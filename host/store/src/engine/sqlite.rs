@@ -110,6 +110,12 @@ impl Engine for Sqlite {
     fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         self.running().map_err(unknown)?;
         let mut writer = lock(&self.writer);
+        if batch.is_empty() {
+            if let Err(error) = writer.give_back() {
+                self.stop(&format!("the disk failed while the file shrank ({error})"));
+            }
+            return Ok(());
+        }
         let done = writer.transact(batch);
         if let Err(CommitError::Unknown(_)) = &done {
             self.stop("a commit whose outcome is not known");

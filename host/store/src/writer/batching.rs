@@ -4,8 +4,7 @@
 //! that the disk has no room, the batch is undone and made again without the units concerned; each time there are
 //! fewer of them, so it ends.
 
-use std::collections::HashSet;
-use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeMap, HashSet};
 
 use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
 use edgewit_domain::queue::QueueNumber;
@@ -31,6 +30,9 @@ impl<R: Readers + 'static> Writer<R> {
         }
         let mut barred: BTreeMap<Place, Refusal> = BTreeMap::new();
         let mut gone = HashSet::new();
+        if !self.holds_reserve() {
+            bar_what_adds(&mut barred, &group, &Refusal::NoSpace);
+        }
         let made = loop {
             match self.try_commit(&group, &barred, &mut gone) {
                 Ok(made) => break made,
@@ -41,7 +43,12 @@ impl<R: Readers + 'static> Writer<R> {
                         return;
                     }
                     // Whatever touches a queue that is out of use is refused by the ledger.
-                    if !self.notice(&refusal) {
+                    if self.notice(&refusal) {
+                        continue;
+                    }
+                    let full = refusal == Refusal::NoSpace;
+                    let helped = full && (bar_what_adds(&mut barred, &group, &refusal) || self.release_reserve());
+                    if !helped {
                         bar(&mut barred, &group, at, &refusal);
                     }
                 }
@@ -98,33 +105,30 @@ impl<R: Readers + 'static> Writer<R> {
     }
 }
 
-/// Keeps units out of the next try: the one that failed, or, where the whole batch did, those that add something, or
-/// at last all of them.
+/// Keeps units out of the next try: the one that failed, or, where the whole batch did, all of them.
 fn bar(barred: &mut BTreeMap<Place, Refusal>, group: &[Submission], at: Option<Place>, refusal: &Refusal) {
-    if let Some(place) = at {
-        barred.insert(place, refusal.clone());
-        return;
-    }
-    let before = barred.len();
-    let places = || {
-        let units = |(number, submission): (usize, &Submission)| {
-            (0..submission.units.len()).map(move |place| (number, place)).collect::<Vec<_>>()
-        };
-        group.iter().enumerate().flat_map(units)
-    };
-    let unit = |(number, place): Place| group.get(number).and_then(|submission| submission.units.get(place));
-    let concerned = |unit: &Unit| match refusal {
-        Refusal::Full | Refusal::NoSpace => !unit.only_frees(),
-        _ => true,
-    };
-    for place in places().filter(|place| unit(*place).is_some_and(concerned)) {
-        if let Entry::Vacant(entry) = barred.entry(place) {
-            entry.insert(refusal.clone());
+    match at {
+        Some(place) => {
+            barred.insert(place, refusal.clone());
         }
+        None => barred.extend(units(group).map(|(place, _)| (place, refusal.clone()))),
     }
-    if barred.len() == before {
-        barred.extend(places().map(|place| (place, refusal.clone())));
+}
+
+/// Keeps those out that add something. False where that are none but those that are kept out already.
+fn bar_what_adds(barred: &mut BTreeMap<Place, Refusal>, group: &[Submission], refusal: &Refusal) -> bool {
+    let before = barred.len();
+    for (place, _) in units(group).filter(|(_, unit)| !unit.only_frees()) {
+        barred.entry(place).or_insert_with(|| refusal.clone());
     }
+    barred.len() > before
+}
+
+fn units(group: &[Submission]) -> impl Iterator<Item = (Place, &Unit)> {
+    let numbered = group.iter().enumerate();
+    numbered.flat_map(|(number, submission)| {
+        submission.units.iter().enumerate().map(move |(place, unit)| ((number, place), unit))
+    })
 }
 
 /// With zeros for the rows that a later unit of the same batch has dropped again.

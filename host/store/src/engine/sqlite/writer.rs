@@ -24,6 +24,8 @@ const SPARE_PAGES: i64 = 512;
 /// Pages that the file shrinks by at a time, and commits between two looks at whether it should.
 const SHRINK_PAGES: i64 = 256;
 const SHRINK_COMMITS: u32 = 16;
+/// Pieces that it shrinks by when the disk is short: 16 MiB.
+const GIVEN_BACK_AT_ONCE: u32 = 16;
 
 const PUT: &str = "INSERT INTO row (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 const DELETE: &str = "DELETE FROM row WHERE key = ?1";
@@ -103,9 +105,23 @@ impl Writer {
         }
     }
 
+    /// Shrinks the file by all that is not needed, a piece at a time, as far as the disk lets it.
+    pub fn give_back(&mut self) -> rusqlite::Result<()> {
+        for _ in 0..GIVEN_BACK_AT_ONCE {
+            let shrunk = self.shrink(1).and_then(|shrunk| self.checkpoint("PASSIVE").map(|()| shrunk));
+            match shrunk {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => return self.roll_back(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn tend_now(&self) -> rusqlite::Result<()> {
         // What is cut off the file goes back to the disk when the log has been brought into it.
-        let shrunk = self.commits.is_multiple_of(SHRINK_COMMITS) && self.shrink()?;
+        let shrunk = self.commits.is_multiple_of(SHRINK_COMMITS) && self.shrink(2)?;
         let pages = self.log_pages.load(Ordering::Relaxed);
         if pages < CHECKPOINT_PAGES && !shrunk {
             return Ok(());
@@ -114,10 +130,11 @@ impl Writer {
         self.checkpoint("PASSIVE")
     }
 
-    fn shrink(&self) -> rusqlite::Result<bool> {
+    /// Where more pages are free than so many times those that are kept, and half of the file.
+    fn shrink(&self, times: i64) -> rusqlite::Result<bool> {
         let pragma = |text: &str| self.db.prepare_cached(text)?.query_row([], |row| row.get::<_, i64>(0));
         let free = pragma("PRAGMA freelist_count")?;
-        if free <= 2 * SPARE_PAGES || free < pragma("PRAGMA page_count")? / 2 {
+        if free <= times * SPARE_PAGES || free < pragma("PRAGMA page_count")? / 2 {
             return Ok(false);
         }
         let pages = (free - SPARE_PAGES).min(SHRINK_PAGES);
