@@ -41,7 +41,7 @@ fn a2_a_full_disk_refuses_what_is_new_and_drains_to_empty_without_help() {
     let large = "x".repeat(200 << 10);
     for round in 0..3 {
         // The small message of the round before is still there.
-        let mut kept = round;
+        let mut kept = usize::from(round > 0);
         let refused = loop {
             match process.publish("a/in", &large).unwrap() {
                 Reply::Done => kept += 1,
