@@ -18,8 +18,7 @@ mod promises;
 const LINES_ABOVE_TESTS: usize = 400;
 
 /// Rule, file, and why the rule does not fit there.
-const EXCEPTIONS: &[(&str, &str, &str)] =
-    &[("sleep", "host/net/tests/all/fetch.rs", "a reader that is slow on purpose is what the test is about")];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 pub struct File {
     pub path: String,

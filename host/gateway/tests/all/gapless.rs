@@ -1,14 +1,12 @@
 //! A durable queue collects at every moment: while the gateway starts, while it ends, and while a reload changes who
 //! reads the queue and how. Whatever is acknowledged meanwhile is in it once, and in order.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use edgewit_domain::control::{Command, Reply};
 use edgewit_domain::message::{Message, Origin, Qos};
 use edgewit_domain::topic::Topic;
 use edgewit_gateway::Gateway;
 
-use crate::world::{Running, World};
+use crate::world::{Running, World, numbers_until};
 
 /// An echo with a durable queue for `NAME/in`.
 fn durable(name: &str, to: &str, further: &str) -> String {
@@ -40,24 +38,6 @@ fn kept(running: &Running<'_>, queue: &str) -> Vec<String> {
 
 fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|number| number.to_string()).collect()
-}
-
-/// Publishes to `a/in` until `meanwhile` is over, and says how many were acknowledged.
-fn publishing(running: &Running<'_>, meanwhile: impl FnOnce()) -> usize {
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let publisher = scope.spawn(|| {
-            let mut count = 0;
-            while !over.load(Ordering::Relaxed) {
-                publish(&running.gateway, "a/in", count);
-                count += 1;
-            }
-            count
-        });
-        meanwhile();
-        over.store(true, Ordering::Relaxed);
-        publisher.join().unwrap()
-    })
 }
 
 #[test]
@@ -99,13 +79,16 @@ fn a_subscription_that_changes_misses_nothing_that_both_hear() {
     };
     let world = World::new(&[with("a/in")]);
     let running = world.start();
-    let count = publishing(&running, || {
-        for round in 0..20 {
-            world.configure("", &[with(if round % 2 == 0 { "a/+" } else { "a/in" })]);
-            assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
-        }
-    });
-    assert_eq!(kept(&running, "component/a/in"), numbers(count));
+    let count = numbers_until(
+        |number| publish(&running.gateway, "a/in", number as usize),
+        || {
+            for round in 0..20 {
+                world.configure("", &[with(if round % 2 == 0 { "a/+" } else { "a/in" })]);
+                assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
+            }
+        },
+    );
+    assert_eq!(kept(&running, "component/a/in"), numbers(count as usize));
 }
 
 /// The broker is not there, and need not be.
@@ -119,16 +102,19 @@ fn an_uplink_whose_link_changes_misses_nothing() {
     };
     let world = World::with(&cloud(30), &[]);
     let running = world.start();
-    let count = publishing(&running, || {
-        for round in 0..20 {
-            world.configure(&cloud(40 + round), &[]);
-            assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
-        }
-    });
+    let count = numbers_until(
+        |number| publish(&running.gateway, "a/in", number as usize),
+        || {
+            for round in 0..20 {
+                world.configure(&cloud(40 + round), &[]);
+                assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
+            }
+        },
+    );
     let status = running.status();
     let queued = status.clouds.get("main").and_then(|cloud| cloud.uplinks.get("up")).map(|uplink| uplink.queued);
-    assert_eq!(queued, Some(count as u64));
-    assert_eq!(kept(&running, "uplink/up"), numbers(count));
+    assert_eq!(queued, Some(count));
+    assert_eq!(kept(&running, "uplink/up"), numbers(count as usize));
 }
 
 #[test]

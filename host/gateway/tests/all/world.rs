@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use edgewit_domain::config::LiveFullRule;
@@ -199,6 +200,24 @@ impl Listener {
     pub fn is_empty(&self) -> bool {
         self.0.take(1).is_empty()
     }
+}
+
+/// Publishes one number after another by `publish` until `meanwhile` is over, and says how many there were.
+pub fn numbers_until(publish: impl Fn(u64) + Sync, meanwhile: impl FnOnce()) -> u64 {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let mut count = 0;
+            while !over.load(Ordering::Relaxed) {
+                publish(count);
+                count += 1;
+            }
+            count
+        });
+        meanwhile();
+        over.store(true, Ordering::Relaxed);
+        publisher.join().unwrap()
+    })
 }
 
 /// Asks again and again until there is an answer; what it was instead is shown where it does not come.

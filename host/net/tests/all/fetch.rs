@@ -276,11 +276,12 @@ async fn a_slow_reader_is_not_a_silent_server() {
     let timeouts = Timeouts { between_bytes: SHORT, ..PATIENT };
     let fetcher = Authority::new().fetcher();
     let answer = fetcher.send(get(), &origin(false, "127.0.0.1", port), any, timeouts).await.unwrap();
-    let driver = tokio::spawn(answer.connection);
+    let mut driver = tokio::spawn(answer.connection);
     let mut incoming = answer.response.into_body();
     let first = incoming.frame().await.unwrap().unwrap().into_data().unwrap();
     // Longer than the limit between bytes, while more of them wait than anyone buffers.
-    tokio::time::sleep(SHORT * 3).await;
+    let ended = tokio::time::timeout(SHORT * 3, &mut driver).await;
+    assert!(ended.is_err(), "who reads slowly was taken for a server that is silent");
     let rest = incoming.collect().await.unwrap().to_bytes();
     assert_eq!(first.len() + rest.len(), length);
     driver.await.unwrap();

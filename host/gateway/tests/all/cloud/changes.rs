@@ -1,12 +1,10 @@
 //! A reload changes rules and the link itself while messages are on their way, and loses none of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use edgewit_domain::control::{Command, QueueStatus, Reply};
 
 use super::up::publish;
 use crate::far::{Far, is_connected, until, until_connected, until_drained, uplink};
-use crate::world::{Running, World, eventually};
+use crate::world::{Running, World, eventually, numbers_until};
 
 const ALL: &str = "[uplink.all]\nfilter = \"up/#\"\nqueue = { messages = 1000000, bytes = \"256MiB\" }\n";
 
@@ -27,24 +25,6 @@ fn queue(running: &Running<'_>, name: &str) -> Option<QueueStatus> {
     }
 }
 
-/// Publishes numbers to `up/n` until `meanwhile` is over, and says how many were acknowledged.
-fn publishing(running: &Running<'_>, meanwhile: impl FnOnce()) -> u64 {
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let publisher = scope.spawn(|| {
-            let mut count = 0;
-            while !over.load(Ordering::Relaxed) {
-                publish(running, "up/n", count);
-                count += 1;
-            }
-            count
-        });
-        meanwhile();
-        over.store(true, Ordering::Relaxed);
-        publisher.join().unwrap()
-    })
-}
-
 #[test]
 fn rules_and_the_link_may_change_while_messages_are_on_their_way() {
     let far = Far::new();
@@ -63,14 +43,17 @@ fn rules_and_the_link_may_change_while_messages_are_on_their_way() {
         format!("rate = {{ messages = 100000 }}\n{ALL}"),
         ALL.to_owned(),
     ];
-    let count = publishing(&running, || {
-        for further in changes.iter().cycle().take(2 * changes.len()) {
-            change(&world, &far, &running, further);
-            until(&running, "each rule goes as it is now", |cloud| {
-                is_connected(cloud) && cloud.uplinks.values().all(|uplink| uplink.acknowledged > 0)
-            });
-        }
-    });
+    let count = numbers_until(
+        |number| publish(&running, "up/n", number),
+        || {
+            for further in changes.iter().cycle().take(2 * changes.len()) {
+                change(&world, &far, &running, further);
+                until(&running, "each rule goes as it is now", |cloud| {
+                    is_connected(cloud) && cloud.uplinks.values().all(|uplink| uplink.acknowledged > 0)
+                });
+            }
+        },
+    );
     far.until_kept("up/n", count);
     until_drained(&running);
     // What the other rule got under each of its names is a part of the whole, in order.
