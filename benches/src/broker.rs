@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::{Bytes, BytesMut};
 use edgewit_domain::limits::{LINK_PACKET_BYTES, LINK_WINDOW};
-use edgewit_testbed::{Authority, Identity};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rumqttc::{Connect, Packet, Publish, QoS};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -28,17 +28,19 @@ pub struct Broker {
     port: u16,
     running: Child,
     ca: String,
-    client: Identity,
+    client: [String; 2],
 }
 
 impl Broker {
     /// Leaves `ca.pem`, `client.pem` and `client.key` in the folder for whoever connects.
     pub fn start(folder: &Path) -> Result<Broker> {
-        let authority = Authority::new("bench");
-        let (ca, client) = (authority.pem(), authority.client("bench"));
+        let (ca, identities) = certificates()?;
+        let [server, client] = identities;
         fs::write(folder.join("ca.pem"), &ca)?;
-        authority.server("localhost").write(folder, "server");
-        client.write(folder, "client");
+        for (name, [certificate, key]) in [("server", &server), ("client", &client)] {
+            fs::write(folder.join(format!("{name}.pem")), certificate)?;
+            fs::write(folder.join(format!("{name}.key")), key)?;
+        }
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let at = folder.display();
         let config = folder.join("mosquitto.conf");
@@ -102,7 +104,7 @@ impl Broker {
     fn connect(&self) -> Result<StreamOwned<ClientConnection, TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes())?)?;
-        let Identity { certificate, key } = &self.client;
+        let [certificate, key] = &self.client;
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes())?];
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -146,4 +148,20 @@ fn whole_packets(bytes: &mut BytesMut, expected: impl Fn(&Packet) -> bool) -> Re
             Err(error) => bail!("the broker sent no packet: {error:?}"),
         }
     }
+}
+
+/// The authority's certificate, and certificates and keys of a server and a client.
+fn certificates() -> Result<(String, [[String; 2]; 2])> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "bench");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let issue = |usage| -> Result<[String; 2]> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(["localhost".to_owned()])?;
+        params.extended_key_usages = vec![usage];
+        Ok([params.signed_by(&key, &authority)?.pem(), key.serialize_pem()])
+    };
+    let identities = [issue(ExtendedKeyUsagePurpose::ServerAuth)?, issue(ExtendedKeyUsagePurpose::ClientAuth)?];
+    Ok((authority.pem(), identities))
 }
