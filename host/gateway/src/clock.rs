@@ -9,6 +9,9 @@ use edgewit_domain::message::WallTime;
 /// A wall clock before this (the beginning of 2026) was never set: this version did not exist then.
 const SET_FROM_MS: u64 = 1_767_225_600_000;
 
+/// To what the wall clock is read.
+const WALL_STEP: Duration = Duration::from_millis(1);
+
 /// Running time, over all restarts of the gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -28,6 +31,30 @@ impl Clock {
 
     pub fn now(&self) -> Duration {
         self.before + self.start.elapsed()
+    }
+
+    pub fn moment(&self) -> Moment {
+        let running = self.now();
+        Moment { running, wall: wall(), wall_read: running }
+    }
+}
+
+/// Both clocks, looked at together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub running: Duration,
+    pub wall: WallTime,
+    /// When, in running time.
+    wall_read: Duration,
+}
+
+impl Moment {
+    /// Looks again; at the wall clock only where it may show another millisecond.
+    pub fn renew(&mut self, clock: &Clock) {
+        self.running = clock.now();
+        if self.running.saturating_sub(self.wall_read) >= WALL_STEP {
+            (self.wall, self.wall_read) = (wall(), self.running);
+        }
     }
 }
 

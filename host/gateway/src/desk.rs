@@ -175,7 +175,7 @@ impl Desk {
         let Effects { publishes, timers, values, reads } = effects;
         self.stats.published.add(publishes.len() as u64);
         let hold = !timers.is_empty() || !values.is_empty() || !reads.is_empty();
-        let publishes = self.common.hub.commit(&self.name, None, publishes, hold).unwrap_or_default();
+        let publishes = self.common.hub.commit(&self.name, None, publishes, self.common.clock.moment(), hold).unwrap_or_default();
         let _reserved = self.take_reserved();
         let names: Vec<String> = timers.iter().map(|change| change.name().to_owned()).collect();
         lock(&self.timers).apply(self.now(), timers);
@@ -225,7 +225,7 @@ impl Desk {
 
     /// The room that the handling that just ended was promised.
     pub fn take_reserved(&self) -> Reservation {
-        std::mem::take(&mut lock(&self.reserved).room)
+        std::mem::take(&mut *lock(&self.reserved)).room
     }
 
     /// Gives back what a handling was promised that was undone, and says what room it lacked, if it did.

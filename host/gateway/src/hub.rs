@@ -27,7 +27,7 @@ use edgewit_domain::delivery::Parked;
 use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
 use edgewit_domain::limits::{MESSAGE_BYTES, USER_PROPERTIES};
 use edgewit_domain::link::NotForCloud;
-use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail, WallTime};
+use edgewit_domain::message::{Envelope, Message, MessageId, Origin, Trail};
 use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::rate::TokenBucket;
 use edgewit_domain::routing::{Circle, Plan, ReaderId, next_hop};
@@ -35,7 +35,7 @@ use edgewit_domain::topic::Topic;
 use edgewit_store::{Outcome, Store, Unknown};
 use smallvec::SmallVec;
 
-use crate::clock::{Clock, wall};
+use crate::clock::{Clock, Moment};
 use crate::sync::{lock, read, write};
 pub(crate) use durable::{Attached, Keeping, NotLetIn, Reading};
 pub(crate) use rooms::Reservation;
@@ -184,7 +184,7 @@ impl Hub {
             })?;
         }
         let mut id = MessageId { epoch: self.epoch, number: 0 };
-        let waiting = self.send([message], &mut id, &origin, (hops, trail), false);
+        let waiting = self.send([message], &mut id, &origin, (hops, trail), self.clock.moment(), false);
         let unit = waiting.map(|publishes| (Unit { publishes, ..Unit::default() }, reserved));
         Ok(Taken { id, unit })
     }
@@ -197,19 +197,21 @@ impl Hub {
         component: &Arc<str>,
         cause: Option<&Envelope>,
         messages: Vec<Message>,
+        at: Moment,
         hold: bool,
     ) -> Option<Vec<Planned>> {
         if messages.is_empty() {
             return None;
         }
         let mut id = MessageId { epoch: self.epoch, number: 0 };
-        self.send(messages, &mut id, &Origin::Component(component.clone()), next_hop(cause, component), hold)
+        self.send(messages, &mut id, &Origin::Component(component.clone()), next_hop(cause, component), at, hold)
     }
 
     /// Plans what a service says, for whoever commits it.
     pub(crate) fn plan(&self, service: &'static str, message: Message) -> Vec<Planned> {
         let mut id = MessageId { epoch: self.epoch, number: 0 };
-        self.send([message], &mut id, &Origin::Service(service.into()), (0, None), true).unwrap_or_default()
+        self.send([message], &mut id, &Origin::Service(service.into()), (0, None), self.clock.moment(), true)
+            .unwrap_or_default()
     }
 
     fn send(
@@ -218,9 +220,9 @@ impl Hub {
         id: &mut MessageId,
         origin: &Origin,
         (hops, trail): (u32, Option<Arc<Trail>>),
+        at: Moment,
         hold: bool,
     ) -> Option<Vec<Planned>> {
-        let received = wall();
         let mut messages = messages.into_iter().peekable();
         let mut planned: SmallVec<[Planned; 2]> = SmallVec::new();
         while messages.peek().is_some() {
@@ -229,7 +231,7 @@ impl Hub {
             let mut asked = 0;
             for message in messages.by_ref().take(AT_ONCE) {
                 asked += 1;
-                planned.extend(self.plan_one(&routes, message, id, origin, (hops, &trail), received));
+                planned.extend(self.plan_one(&routes, message, id, origin, (hops, &trail), at));
             }
             let is_all = first && asked < AT_ONCE;
             if is_all && !hold && !planned.iter().any(Planned::is_durable) {
@@ -248,8 +250,8 @@ impl Hub {
     pub(crate) fn envelope(&self, message: Message, origin: Origin) -> Arc<Envelope> {
         let number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
         let id = MessageId { epoch: self.epoch, number };
-        let since = self.clock.now();
-        Arc::new(Envelope { message, id, origin, hops: 0, trail: None, received: wall(), since, expires: None })
+        let Moment { running: since, wall: received, .. } = self.clock.moment();
+        Arc::new(Envelope { message, id, origin, hops: 0, trail: None, received, since, expires: None })
     }
 
     fn plan_one(
@@ -259,13 +261,13 @@ impl Hub {
         id: &mut MessageId,
         origin: &Origin,
         (hops, trail): (u32, &Option<Arc<Trail>>),
-        received: WallTime,
+        at: Moment,
     ) -> Option<Planned> {
         id.number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
-        let now = self.clock.now();
-        let expires = message.expiry.map(|seconds| now + Duration::from_secs(seconds.into()));
+        let Moment { running: since, wall: received, .. } = at;
+        let expires = message.expiry.map(|seconds| since + Duration::from_secs(seconds.into()));
         let (origin, trail) = (origin.clone(), trail.clone());
-        let envelope = Envelope { message, id: *id, origin, hops, trail, received, since: now, expires };
+        let envelope = Envelope { message, id: *id, origin, hops, trail, received, since, expires };
         match routes.table.plan(&envelope) {
             Plan::Readers(readers) => Some(Planned { envelope: Arc::new(envelope), readers }),
             Plan::Circle(circle) => {

@@ -98,7 +98,7 @@ fn a_closed_hub_refuses_publishers_and_lets_components_finish() {
     let stream = hub.subscribe(vec![filter("#")], bounds(10));
     hub.close();
     assert_eq!(hub.publish(message("t", ""), Origin::Operator, None), Err(PublishError::Closed));
-    hub.commit(&Arc::from("a"), None, vec![message("t", "last")], false);
+    hub.commit(&Arc::from("a"), None, vec![message("t", "last")], hub.clock.moment(), false);
     assert_eq!(payloads(&stream.take(10)), ["last"]);
 }
 
@@ -111,12 +111,12 @@ fn m3_a_message_past_the_limit_of_hops_ends_and_is_counted() {
     let (a, b): (Arc<str>, Arc<str>) = (Arc::from("a"), Arc::from("b"));
     for hop in 1..=HOPS {
         let component = if hop % 2 == 0 { &a } else { &b };
-        hub.commit(component, cause.as_deref(), vec![message("t", "")], false);
+        hub.commit(component, cause.as_deref(), vec![message("t", "")], hub.clock.moment(), false);
         let got = stream.take(10).pop().unwrap();
         assert_eq!(got.hops, hop);
         cause = Some(got);
     }
-    hub.commit(&b, cause.as_deref(), vec![message("t", "")], false);
+    hub.commit(&b, cause.as_deref(), vec![message("t", "")], hub.clock.moment(), false);
     assert!(stream.take(10).is_empty());
     assert_eq!(hub.counts().circles, 1);
 }

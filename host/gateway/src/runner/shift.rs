@@ -23,6 +23,7 @@ use edgewit_sandbox::Instance;
 
 use super::guard::guarded;
 use super::pending::{Handled, Pending, Undone};
+use crate::clock::Moment;
 use crate::desk::Desk;
 use crate::hub::Reservation;
 use crate::mailbox::Taken;
@@ -52,7 +53,7 @@ pub(super) fn work(
     }
     let worked = guarded(|| {
         let (ended, cpu) = instance.batch(|instance| {
-            let mut shift = Shift { desk, instance, log_rate, until, at: now, pending: Pending::default() };
+            let mut shift = Shift { desk, instance, log_rate, until, at: desk.common.clock.moment(), pending: Pending::default() };
             let ended = shift.all(ticks, batch);
             shift.end(ended)
         });
@@ -68,8 +69,8 @@ struct Shift<'a> {
     log_rate: &'a mut TokenBucket,
     /// When something else is due.
     until: Option<Duration>,
-    /// The last look at the clock.
-    at: Duration,
+    /// The last look at the clocks.
+    at: Moment,
     pending: Pending,
 }
 
@@ -125,7 +126,7 @@ impl Shift<'_> {
             if self.desk.mailbox.is_called() {
                 break;
             }
-            let Some(tick) = lock(&self.desk.timers).take_due(self.at) else { break };
+            let Some(tick) = lock(&self.desk.timers).take_due(self.at.running) else { break };
             let outcome = guarded(|| self.instance.on_tick(&tick));
             let now = self.count();
             match outcome {
@@ -153,7 +154,7 @@ impl Shift<'_> {
         let next_tick = if self.instance.exports().tick { lock(&self.desk.timers).next_due() } else { None };
         self.until = [self.until, next_tick].into_iter().flatten().min();
         while let Some(taken) = batch.pop_front() {
-            let expired = taken.envelope.is_expired(self.at);
+            let expired = taken.envelope.is_expired(self.at.running);
             if expired {
                 self.desk.stats.expired.add(1);
             }
@@ -203,7 +204,7 @@ impl Shift<'_> {
             let unit = Unit { attempt: Some(first), ..Unit::default() };
             self.pending.push(self.desk, unit, Handled::Note, Reservation::default())?;
             self.pending.flush(self.desk)?;
-            self.at = self.desk.now();
+            self.at.renew(&self.desk.common.clock);
         }
         let delivery = Delivery { envelope: row.envelope.clone(), attempt, sequence: Some(row.sequence) };
         let outcome = guarded(|| self.instance.on_message(&delivery));
@@ -213,7 +214,7 @@ impl Shift<'_> {
                 self.done(Some(&delivery.envelope), effects, Handled::Row(taken))?;
                 if alone {
                     self.pending.flush(self.desk)?;
-                    self.at = self.desk.now();
+                    self.at.renew(&self.desk.common.clock);
                 }
                 return Ok(());
             }
@@ -268,8 +269,12 @@ impl Shift<'_> {
         let Effects { publishes, timers, values, reads } = effects;
         desk.stats.published.add(publishes.len() as u64);
         let hold = durable || !timers.is_empty() || !values.is_empty() || !reads.is_empty() || !self.pending.is_empty();
-        let publishes = desk.common.hub.commit(&desk.name, cause, publishes, hold).unwrap_or_default();
+        let planned = desk.common.hub.commit(&desk.name, cause, publishes, self.at, hold);
         let reserved = desk.take_reserved();
+        if planned.is_none() && !hold && matches!(handled, Handled::Live) {
+            return Ok(());
+        }
+        let publishes = planned.unwrap_or_default();
         let timers = self.set_timers(timers, &handled);
         let consumed = if let Handled::Row(row) = &handled { Some(row.clone()) } else { None };
         let unit = Unit { consumed, publishes, reads, values, timers, ..Unit::default() };
@@ -289,7 +294,7 @@ impl Shift<'_> {
         if names.is_empty() {
             return Vec::new();
         }
-        lock(&desk.timers).apply(self.at, changes);
+        lock(&desk.timers).apply(self.at.running, changes);
         names.sort_unstable();
         names.dedup();
         desk.timer_rows(names.iter().map(String::as_str))
@@ -297,20 +302,20 @@ impl Shift<'_> {
 
     fn rejected(&mut self, what: &str, which: &str, reason: &str) {
         self.desk.stats.rejected.add(1);
-        if self.log_rate.take(self.at) {
+        if self.log_rate.take(self.at.running) {
             tracing::warn!(component = &*self.desk.name, what, which, reason, "Gave it up");
         }
     }
 
     /// One handling is over: how long it took.
     fn count(&mut self) -> Duration {
-        let now = self.desk.now();
-        self.desk.stats.times.record(now.saturating_sub(self.at));
-        self.at = now;
-        now
+        let before = self.at.running;
+        self.at.renew(&self.desk.common.clock);
+        self.desk.stats.times.record(self.at.running.saturating_sub(before));
+        self.at.running
     }
 
     fn is_over(&self) -> bool {
-        self.desk.mailbox.is_called() || self.until.is_some_and(|until| self.at >= until)
+        self.desk.mailbox.is_called() || self.until.is_some_and(|until| self.at.running >= until)
     }
 }

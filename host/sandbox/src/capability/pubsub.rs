@@ -23,16 +23,20 @@ impl publisher::Host for Guest {
 impl Guest {
     fn publish_message(&mut self, message: types::MessageResult) -> Result<(), types::PublishError> {
         let message = parse(message)?;
+        let size = message.size();
+        if size > limits::MESSAGE_BYTES {
+            return Err(types::PublishError::TooLarge(limits::MESSAGE_BYTES as u32));
+        }
         self.profile
             .grants
             .publish(&message.topic)
             .map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
-        self.effects.check_publish(&message).map_err(types::PublishError::Quota)?;
+        self.effects.check_publish(size).map_err(types::PublishError::Quota)?;
         self.services.rooms.reserve(&message).map_err(|not_taken| match not_taken {
             NotTaken::NoRoom(reason) => types::PublishError::NoRoom(reason),
             NotTaken::NotForCloud(reason) => types::PublishError::Denied(reason),
         })?;
-        self.effects.publish(message);
+        self.effects.publish(message, size);
         Ok(())
     }
 }
@@ -55,7 +59,7 @@ fn parse(message: types::MessageResult) -> Result<Message, types::PublishError> 
         let reason = format!("a message has at most {} user properties", limits::USER_PROPERTIES);
         return Err(types::PublishError::Quota(reason));
     }
-    let message = Message {
+    Ok(Message {
         topic: parse_topic(message.topic)?,
         payload: message.payload,
         qos: match message.qos {
@@ -72,11 +76,7 @@ fn parse(message: types::MessageResult) -> Result<Message, types::PublishError> 
         response_topic: message.response_topic,
         correlation_data: message.correlation_data,
         user_properties: message.user_properties,
-    };
-    if message.size() > limits::MESSAGE_BYTES {
-        return Err(types::PublishError::TooLarge(limits::MESSAGE_BYTES as u32));
-    }
-    Ok(message)
+    })
 }
 
 fn parse_topic(topic: impl Into<String>) -> Result<Topic, types::PublishError> {

@@ -45,9 +45,9 @@ impl Collector {
         Effects { values, reads, ..std::mem::take(&mut self.effects) }
     }
 
-    /// Whether the handling may publish this as well.
-    pub fn check_publish(&self, message: &Message) -> Result<(), String> {
-        let bytes = self.bytes.saturating_add(message.size() as u64);
+    /// Whether the handling may publish a message of this size as well.
+    pub fn check_publish(&self, size: usize) -> Result<(), String> {
+        let bytes = self.bytes.saturating_add(size as u64);
         if self.effects.publishes.len() as u64 >= self.max_publishes {
             return Err(format!("one handling may publish {} messages (limits.publishes)", self.max_publishes));
         }
@@ -57,8 +57,8 @@ impl Collector {
         Ok(())
     }
 
-    pub fn publish(&mut self, message: Message) {
-        self.bytes = self.bytes.saturating_add(message.size() as u64);
+    pub fn publish(&mut self, message: Message, size: usize) {
+        self.bytes = self.bytes.saturating_add(size as u64);
         self.effects.publishes.push(message);
     }
 

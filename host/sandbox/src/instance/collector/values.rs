@@ -51,11 +51,16 @@ struct Changed {
 
 impl ValueEffects {
     pub fn clear(&mut self) {
-        *self = ValueEffects::default();
+        if !self.buckets.is_empty() {
+            *self = ValueEffects::default();
+        }
     }
 
     pub fn take(&mut self) -> (Vec<ValueChange>, Vec<ValueRead>) {
         let (mut changes, mut reads) = (Vec::new(), Vec::new());
+        if self.buckets.is_empty() {
+            return (changes, reads);
+        }
         for Touched { bucket, changed, seen, .. } in std::mem::take(self).buckets.into_values() {
             let change =
                 |(key, change): (String, Changed)| ValueChange { bucket: bucket.clone(), key, value: change.value };
