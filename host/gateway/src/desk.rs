@@ -175,7 +175,8 @@ impl Desk {
         let Effects { publishes, timers, values, reads } = effects;
         self.stats.published.add(publishes.len() as u64);
         let hold = !timers.is_empty() || !values.is_empty() || !reads.is_empty();
-        let publishes = self.common.hub.commit(&self.name, None, publishes, self.common.clock.moment(), hold).unwrap_or_default();
+        let publishes =
+            self.common.hub.commit(&self.name, None, publishes, self.common.clock.moment(), hold).unwrap_or_default();
         let _reserved = self.take_reserved();
         let names: Vec<String> = timers.iter().map(|change| change.name().to_owned()).collect();
         lock(&self.timers).apply(self.now(), timers);

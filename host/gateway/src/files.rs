@@ -12,8 +12,6 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use edgewit_domain::limits::CONFIG_BYTES;
-use edgewit_sandbox::artifact::{Digest, DigestIndex};
-use edgewit_store::DigestFile;
 use rustix::fs::{FlockOperation, OFlags, flock, fstat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -21,7 +19,6 @@ use rustix::process::geteuid;
 /// In the data directory.
 const LOCK: &str = "gateway.lock";
 const CACHE: &str = "cache";
-const DIGESTS: &str = "digests";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -127,18 +124,6 @@ impl Data {
     pub fn cache(&self) -> Result<Dir, FileError> {
         cache_in(&self.dir, &self.path)
     }
-
-    pub fn digests(&self) -> Result<Arc<dyn DigestIndex>, edgewit_store::DigestFileError> {
-        let dir = self.dir.try_clone().map_err(|source| edgewit_store::DigestFileError::Io {
-            step: "opening the data directory again",
-            source,
-        })?;
-        let file = DigestFile::open(dir, DIGESTS)?;
-        if let Some(damage) = file.damage() {
-            tracing::warn!(%damage, "The file of digests is begun anew, and every component compiled again");
-        }
-        Ok(Arc::new(Digests(file)))
-    }
 }
 
 /// Opens what is a file, and nothing that could make its reader wait.
@@ -190,21 +175,4 @@ fn cache_in(dir: &Dir, path: &Path) -> Result<Dir, FileError> {
     let closed = dir.set_permissions(CACHE, Permissions::from_mode(0o700));
     closed.map_err(FileError::io("closing to others", &path))?;
     Ok(cache)
-}
-
-/// The store's file of digests, as the sandbox wants it.
-struct Digests(DigestFile);
-
-impl DigestIndex for Digests {
-    fn get(&self, key: &str) -> Option<Digest> {
-        self.0.get(key).map(Digest::from_bytes)
-    }
-
-    fn put(&self, key: &str, digest: Digest) -> io::Result<()> {
-        self.0.put(key, *digest.as_bytes()).map_err(io::Error::other)
-    }
-
-    fn retain(&self, keep: &dyn Fn(&str) -> bool) -> io::Result<()> {
-        self.0.retain(keep).map_err(io::Error::other)
-    }
 }

@@ -6,6 +6,7 @@
 //! that leads out of it. Whoever asked must get an answer and a thread must come back, also from a panic underneath:
 //! a component that nobody answers for would be loading for ever.
 
+mod digests;
 mod refusal;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,7 @@ use crate::error::{chain, panic_words};
 use crate::files::open_file;
 use crate::sync::lock;
 use crate::threads::Threads;
+pub(crate) use digests::Digests;
 use refusal::Obstacle;
 pub(crate) use refusal::Refusal;
 

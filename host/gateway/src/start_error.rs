@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use edgewit_domain::config::Mistakes;
 use edgewit_net::tls::TlsError;
 use edgewit_sandbox::engine::EngineError;
-use edgewit_store::DigestFileError;
 
 use crate::control::BindError;
 use crate::files::FileError;
@@ -21,8 +20,6 @@ pub enum StartError {
     Configuration { file: PathBuf, mistakes: Mistakes },
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the digests of compiled components cannot be kept; check space and permissions of the data directory")]
-    Digests(#[from] DigestFileError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -47,7 +44,6 @@ impl StartError {
             | StartError::File(FileError::Outside { .. }) => 64,
             StartError::File(FileError::InUse { .. }) | StartError::Control(BindError::InUse { .. }) => 75,
             StartError::File(_)
-            | StartError::Digests(_)
             | StartError::Store(_)
             | StartError::Engine(_)
             | StartError::Thread(_)

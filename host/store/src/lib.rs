@@ -1,7 +1,6 @@
 //! What survives a power cut.
 //!
-//! This crate holds the gateway's one ordered keyspace: atomic batches ([`Batch`]) over an [`Engine`], and the digests
-//! of compiled code ([`DigestFile`]).
+//! This crate holds the gateway's one ordered keyspace: atomic batches ([`Batch`]) over an [`Engine`].
 //!
 //! It must never decide what is kept or for how long, open a socket, or know a component: it keeps what it is
 //! handed, whole or not at all. Nothing here returns success before the data would survive the power going that
@@ -20,7 +19,6 @@ pub mod transfer;
 mod writer;
 
 pub use batch::{Batch, Change};
-pub use digests::{Damage, DigestFile, DigestFileError};
 pub use disk::{Disk, IfAbsent, OpenError};
 pub use engine::sled::Sled;
 pub use engine::sqlite::Sqlite;

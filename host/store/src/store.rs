@@ -166,6 +166,11 @@ impl Store {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// Gives it back where the writer has ended.
+    pub(crate) fn request(&self, request: Request) -> Result<(), Request> {
+        self.pending.push(request)
+    }
+
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
     }
@@ -304,4 +309,4 @@ fn range(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 //! ```text
 //! "edgewit export 1\n"
 //! frames, each: length of the body (u32), CRC32C of the body (u32), body. Numbers are little-endian.
-//!   body 'r' length of the key (u32), key, value      a row, in the order of the keys; never the header
+//!   body 'r' length of the key (u32), key, value      a row, in the order of the keys; none that stays
 //!   body 'e' rows (u64)                               the end; nothing follows
 //! ```
 //!
@@ -20,6 +20,7 @@ use std::path::Path;
 use crate::batch::Batch;
 use crate::disk::{self, Disk, IfAbsent, OpenError};
 use crate::engine::{CommitError, Engine, EngineError};
+use crate::format::key::DIGESTS;
 use crate::header::{HEADER_KEY, Kind};
 
 const TITLE: &[u8] = b"edgewit export 1\n";
@@ -60,6 +61,11 @@ pub enum TransferError {
     Write(#[from] CommitError),
 }
 
+/// Whether a row belongs to one store on one machine: the header, and what vouches for the code compiled there.
+fn stays(key: &[u8]) -> bool {
+    key == HEADER_KEY || key.first() == Some(&DIGESTS)
+}
+
 /// Writes all rows of a store that nobody has open. Returns how many.
 pub fn export(store: &Path, kind: Kind, file: &Path, report: &mut Report<'_>) -> Result<u64, TransferError> {
     let disk = Disk::look(store, kind)?;
@@ -89,7 +95,7 @@ fn write_all(engine: &dyn Engine, out: &mut impl Write, report: &mut Report<'_>)
     out.write_all(TITLE).map_err(io(step))?;
     let (mut rows, mut failed, mut body) = (0u64, None, Vec::new());
     engine.scan(&[], &BEHIND, &mut |key, value| {
-        if key == HEADER_KEY {
+        if stays(key) {
             return ControlFlow::Continue(());
         }
         body.clear();
@@ -159,7 +165,7 @@ fn fill(file: &Path, folder: &Path, kind: Kind, report: &mut Report<'_>) -> Resu
         let body = next(&mut source)?.ok_or_else(damaged)?;
         match body.split_first().ok_or_else(damaged)? {
             (&ROW, rest) => {
-                let (key, value) = row(rest).ok_or_else(damaged)?;
+                let (key, value) = row(rest).filter(|(key, _)| !stays(key)).ok_or_else(damaged)?;
                 batch.put(key, value);
                 rows += 1;
             }

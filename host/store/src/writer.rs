@@ -29,7 +29,7 @@ use crate::format::{key, record};
 use crate::reserve::Reserve;
 use crate::writer::rows::Rows;
 
-pub(crate) use pending::{Pending, Request, Submission};
+pub(crate) use pending::{Changes, Pending, Request, Submission};
 
 /// Who gets what was committed. Called by the writer's thread only, and never to wait.
 pub trait Readers: Send {
@@ -139,6 +139,10 @@ impl<R: Readers + 'static> Writer<R> {
             for request in requests.drain(..) {
                 match request {
                     Request::Units(submission) => group.push(submission),
+                    Request::Rows(changes, answer) => {
+                        self.commit(std::mem::take(&mut group));
+                        self.change(&changes, answer);
+                    }
                     Request::Turn(work) => {
                         self.commit(std::mem::take(&mut group));
                         self.turn(work);
@@ -207,6 +211,25 @@ impl<R: Readers + 'static> Writer<R> {
         if !self.stopped
             && let Some(answer) = answer
         {
+            answer(outcome);
+        }
+    }
+
+    fn change(&mut self, changes: &Changes, answer: pending::Answer) {
+        let adds = changes.iter().any(|(_, value)| value.is_some());
+        let outcome = if adds && !self.holds_reserve() {
+            Err(Refusal::NoSpace)
+        } else {
+            self.batch.clear();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => self.batch.put(key, value),
+                    None => self.batch.delete(key),
+                }
+            }
+            self.write()
+        };
+        if !self.stopped {
             answer(outcome);
         }
     }

@@ -132,7 +132,8 @@ fn the_routes_can_be_changed_between_the_pieces_of_a_flood() {
         free.extend(hub.routes.try_write().is_ok().then_some(number));
         message("t", "")
     });
-    hub.send(messages, &mut MessageId { epoch: 0, number: 0 }, &Origin::Operator, (0, None), false);
+    let at = hub.clock.moment();
+    hub.send(messages, &mut MessageId { epoch: 0, number: 0 }, &Origin::Operator, (0, None), at, false);
     assert_eq!(free, [0, AT_ONCE, 2 * AT_ONCE]);
     assert_eq!(stream.take(usize::MAX).len(), 3 * AT_ONCE);
 }

@@ -53,7 +53,8 @@ pub(super) fn work(
     }
     let worked = guarded(|| {
         let (ended, cpu) = instance.batch(|instance| {
-            let mut shift = Shift { desk, instance, log_rate, until, at: desk.common.clock.moment(), pending: Pending::default() };
+            let mut shift =
+                Shift { desk, instance, log_rate, until, at: desk.common.clock.moment(), pending: Pending::default() };
             let ended = shift.all(ticks, batch);
             shift.end(ended)
         });

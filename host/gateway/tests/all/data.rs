@@ -17,7 +17,7 @@ fn a_pipe_in_the_place_of_a_file_holds_up_no_start() {
     let world = World::new(&[echo("good", "")]);
     world.run(&["good"]).assert_good();
     let entries = fs::read_dir(world.path("data/cache")).unwrap().map(|entry| entry.unwrap().path());
-    for path in entries.chain([world.path("data/digests")]).collect::<Vec<_>>() {
+    for path in entries.collect::<Vec<_>>() {
         fs::remove_file(&path).unwrap();
         pipe(path.clone());
         world.run(&["good"]).assert_good();

@@ -200,6 +200,23 @@ fn q5_a_handling_without_room_waits_for_it_and_that_is_no_attempt() {
 }
 
 #[test]
+fn q5_what_a_handling_got_over_is_no_excuse_for_the_next_one() {
+    let full = "[component.full]\nartifact = \"echo.wasm\"\nconfig.to = \"full/out\"\n\
+                grant.publish.to = \"full/out\"\nsubscribe.in.filter = \"error/out\"\n\
+                subscribe.in.delivery = \"durable\"\nsubscribe.in.queue = { messages = 1, full = \"refuse\" }\n";
+    let world = World::new(&[durable("e", "error", "subscribe.in.attempts = 2\n"), full.to_owned()]);
+    let running = world.run(&["e", "full"]);
+    let dead = running.listen("$edgewit/dead/e");
+    stop(&running, "full");
+    for payload in ["careless", "careless", "retry at once"] {
+        publish(&running, "e/in", payload).unwrap();
+    }
+    let told = dead.next();
+    assert!(told.contains("retry at once as told") && told.contains("\"attempts\":2"), "{told}");
+    assert_eq!(running.component("e").handled, 2);
+}
+
+#[test]
 fn q5_room_is_waited_for_until_it_is_enough() {
     let full = "subscribe.in.queue = { bytes = \"1MiB\", full = \"refuse\" }\n";
     let world = World::new(&[echo("a", "b/in", ""), echo("b", "out", full), echo("good", "good/out", "")]);

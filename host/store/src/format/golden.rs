@@ -69,6 +69,7 @@ fn the_keys_of_every_kind_of_row_stay_what_they_are() {
     check(&key::bucket(&BucketId::Shared("s".into())), b"bshared/s");
     check(&key::value(&own, "k"), b"vown/c/n\0k");
     check(&key::timer("c", "n"), b"sc\0n");
+    check(&key::digest("n"), b"dn");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub const RETAINED: u8 = b'm';
 pub const BUCKETS: u8 = b'b';
 pub const VALUES: u8 = b'v';
 pub const TIMERS: u8 = b's';
+pub const DIGESTS: u8 = b'd';
 
 /// Room for every key that has no text in it.
 pub type Short = [u8; 13];
@@ -100,6 +101,11 @@ pub fn timer(component: &str, name: &str) -> Vec<u8> {
     let mut key = timers(component);
     key.extend_from_slice(name.as_bytes());
     key
+}
+
+/// Of compiled code.
+pub fn digest(name: &str) -> Vec<u8> {
+    text(DIGESTS, name)
 }
 
 fn text(kind: u8, text: &str) -> Vec<u8> {

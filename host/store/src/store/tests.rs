@@ -18,7 +18,7 @@ type Told = (Vec<String>, Vec<u64>);
 
 /// Notes what it is told.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Told>>>);
+pub(crate) struct Notes(Arc<Mutex<Vec<Told>>>);
 
 impl Readers for Notes {
     fn retract(&mut self, _: QueueNumber, _: u64) -> bool {
@@ -49,11 +49,21 @@ impl Readers for Notes {
     }
 }
 
-fn open(dir: &Path) -> (Store, Notes) {
+pub(crate) fn open(dir: &Path) -> (Store, Notes) {
     let notes = Notes::default();
     let opened = Opened::new(Arc::new(Sqlite::open(dir, &Batch::new()).unwrap())).unwrap();
     let spawn = |run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().spawn(run);
     (opened.start(notes.clone(), (1 << 20, Duration::from_secs(60)), None, spawn).unwrap(), notes)
+}
+
+fn database(dir: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(dir.join(crate::engine::sqlite::FILE)).unwrap()
+}
+
+/// Damages every row of a closed store whose key begins so. How many there were.
+pub(crate) fn damage(dir: &Path, prefix: &[u8]) -> usize {
+    let sql = "UPDATE row SET value = x'00' WHERE key >= ?1 AND key < ?2";
+    database(dir).execute(sql, (prefix, key::end(prefix))).unwrap()
 }
 
 fn queue(store: &Store, name: &str, full: FullRule) -> QueueNumber {
@@ -185,11 +195,10 @@ fn a_queue_is_cleared_though_none_of_it_can_be_read() {
     }
     store.close();
     drop(store);
-    let db = rusqlite::Connection::open(dir.path().join(crate::engine::sqlite::FILE)).unwrap();
     let beside = key::beside(bad);
-    for prefix in &beside {
-        db.execute("UPDATE row SET value = x'00' WHERE key >= ?1 AND key < ?2", (prefix, key::end(prefix))).unwrap();
-    }
+    let damaged: usize = beside.iter().map(|prefix| damage(dir.path(), prefix)).sum();
+    assert_eq!(damaged, 2, "one row, and which it is of its topic");
+    let db = database(dir.path());
     let cut = [&beside[1][..], &[0, 0, 7]].concat();
     db.execute("INSERT INTO row (key, value) VALUES (?1, x'0102030405')", [cut]).unwrap();
     drop(db);

@@ -21,8 +21,13 @@ pub(crate) struct Submission {
     pub done: Done,
 }
 
+/// Rows by their keys; `None` deletes.
+pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
 pub(crate) enum Request {
     Units(Submission),
+    /// What the ledger has nothing to say about.
+    Rows(Changes, Answer),
     Turn(Work),
 }
 

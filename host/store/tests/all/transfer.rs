@@ -48,6 +48,35 @@ fn an_export_goes_into_either_engine_with_an_epoch_of_its_own() {
     }
 }
 
+/// An export of one row, as somebody may have forged it.
+fn forged(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let row = [b"r", &(key.len() as u32).to_le_bytes()[..], key, value].concat();
+    let end = [b"e", &1u64.to_le_bytes()[..]].concat();
+    let frame = |body: Vec<u8>| {
+        [&(body.len() as u32).to_le_bytes()[..], &crc32c::crc32c(&body).to_le_bytes()[..], &body].concat()
+    };
+    [b"edgewit export 1\n".to_vec(), frame(row), frame(end)].concat()
+}
+
+#[test]
+fn what_belongs_to_one_store_on_one_machine_neither_leaves_it_nor_comes_in() {
+    let (one, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let digest = b"dcode.cwasm";
+    let (disk, _) = Disk::open(one.path(), Kind::Sqlite, IfAbsent::Create).unwrap();
+    let mut batch = Batch::new();
+    batch.put(digest, &[7; 32]);
+    disk.engine().commit(&batch).unwrap();
+    disk.close().unwrap();
+    let file = files.path().join("export");
+    assert_eq!(export(one.path(), Kind::Sqlite, &file, &mut |_| {}).unwrap(), 0);
+    for (key, is_taken) in [(&digest[..], false), (HEADER_KEY, false), (b"ma/b", true)] {
+        let two = tempfile::tempdir().unwrap();
+        fs::write(&file, forged(key, b"value")).unwrap();
+        let imported = import(&file, two.path(), Kind::Sqlite, &mut |_| {});
+        assert_eq!(imported.is_ok(), is_taken, "{}: {imported:?}", key.escape_ascii());
+    }
+}
+
 #[test]
 fn an_export_that_is_torn_flipped_or_foreign_becomes_no_store() {
     let (one, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
