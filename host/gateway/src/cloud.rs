@@ -18,7 +18,7 @@ use edgewit_domain::ledger::{Refusal, Unit};
 use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
 use edgewit_domain::link::Fit;
 use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Stop, UplinkRule};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -42,6 +42,8 @@ pub(crate) struct Clouds {
     epoch: u64,
     io: tokio::runtime::Handle,
     links: Mutex<BTreeMap<Arc<str>, Link>>,
+    /// A link ended by itself, or could not be started.
+    broken: Arc<Notify>,
 }
 
 /// What a link is made from.
@@ -60,7 +62,7 @@ struct Link {
 
 impl Clouds {
     pub fn new(hub: Arc<Hub>, file: ConfigFile, thing: Arc<str>, epoch: u64, io: tokio::runtime::Handle) -> Self {
-        Clouds { hub, file, thing, epoch, io, links: Mutex::default() }
+        Clouds { hub, file, thing, epoch, io, links: Mutex::default(), broken: Arc::default() }
     }
 
     /// Starts, changes and ends links until they are those of the configuration. What did not change goes on, unless it
@@ -94,10 +96,16 @@ impl Clouds {
                     lock(&self.links).insert(name, link);
                 }
                 Err(refusal) => {
-                    tracing::error!(cloud = &*name, %refusal, "The link was not started; reload when that is mended");
+                    tracing::error!(cloud = &*name, %refusal, "The link was not started; that is tried again");
+                    self.broken.notify_one();
                 }
             }
         }
+    }
+
+    /// Returns when [`Clouds::apply`] would start a link again. May do so once for several.
+    pub async fn broken(&self) {
+        self.broken.notified().await;
     }
 
     /// Ends every link. Their queues go on collecting, for the next start.
@@ -163,18 +171,19 @@ impl Clouds {
         };
         let (stop, status, run) = link::run(plan);
         let watched = Arc::new(Watched { made, status, failed: OnceLock::new(), outboxes, downlink });
-        let (hub, of) = (self.hub.clone(), watched.clone());
+        let (hub, of, broken) = (self.hub.clone(), watched.clone(), self.broken.clone());
         let task = self.io.spawn(async move {
             let ended = tokio::select! {
                 ended = run => ended,
                 () = status::tell(&hub, &of) => Ok(()),
             };
             if let Err(error) = ended {
-                let trouble = format!("{}; reload to start the link again", chain(&error));
-                tracing::error!(cloud = &*name, trouble, "The link ended");
+                let trouble = chain(&error);
+                tracing::error!(cloud = &*name, trouble, "The link ended; it is started again");
                 // Nobody else writes it.
                 let _ = of.failed.set(trouble);
                 status::say_stopped(&hub, &of);
+                broken.notify_one();
             }
         });
         Ok(Link { watched, stop, task })

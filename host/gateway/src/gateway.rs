@@ -182,6 +182,7 @@ impl Gateway {
     fn open(&mut self, ways_in: Vec<WayIn>) {
         if let Some(runtime) = &self.runtime {
             self.intake.extend(ways_in.into_iter().map(|way_in| runtime.spawn(way_in)));
+            self.intake.push(runtime.spawn(mend_links(self.core.clone())));
         }
     }
 
@@ -295,6 +296,18 @@ async fn reload_when_told(core: Arc<Core>) {
             }
         }
         next(&mut hangup).await;
+    }
+}
+
+/// Starts links again that ended by themselves, as seldom as the configuration has any of them try: until the reason is
+/// gone, it will be the same.
+async fn mend_links(core: Arc<Core>) {
+    loop {
+        core.clouds.broken().await;
+        let wait = core.config().clouds.values().map(|cloud| cloud.backoff_max).max().unwrap_or_default();
+        tokio::time::sleep(wait).await;
+        let _alone = core.reloading.lock().await;
+        core.clouds.apply(&core.config()).await;
     }
 }
 

@@ -50,12 +50,14 @@ impl StoredDownlink {
 }
 
 impl Dead {
-    fn bury(&self, hub: &Hub, envelope: Arc<Envelope>, reason: String) -> BoxFuture<Result<(), NotStored>> {
-        let total = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::error!(topic = %envelope.message.topic, reason, total, "A message from the cloud was given up; it is a dead letter now");
-        let note = DeathNote { queue: None, reason, attempts: 0, backtrace: String::new(), at: wall() };
+    async fn bury(&self, hub: &Hub, envelope: Arc<Envelope>, reason: String) -> Result<(), NotStored> {
+        let topic = envelope.message.topic.clone();
+        let note = DeathNote { queue: None, reason: reason.clone(), attempts: 0, backtrace: String::new(), at: wall() };
         let burial = Some(Burial { queue: self.queue, envelope, note });
-        commit(hub, vec![Unit { burial, ..Unit::default() }])
+        commit(hub, vec![Unit { burial, ..Unit::default() }]).await?;
+        let total = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(%topic, reason, total, "A message from the cloud was given up; it is a dead letter now");
+        Ok(())
     }
 }
 

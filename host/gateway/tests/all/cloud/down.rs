@@ -110,6 +110,55 @@ fn c3_what_finds_no_room_is_a_dead_letter_and_holds_up_nothing() {
     until_rows(&running, "component/b/in", &["5", "2", "3", "4"]);
 }
 
+/// Breaks a row of a gateway that has ended, by a word in its payload.
+fn damage(world: &World, word: &str) {
+    let file = world.path("data/store/store.sqlite");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(word.len()).position(|window| window == word.as_bytes()).expect("it is there");
+    bytes[at] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+}
+
+fn until_damaged(running: &Running<'_>, name: &str) {
+    eventually(name, || match running.command(Command::Queues) {
+        Reply::Queues { queues } if queues.iter().any(|queue| queue.queue == name && queue.damaged) => Ok(()),
+        other => Err(other),
+    });
+}
+
+#[test]
+fn a_link_that_cannot_keep_what_it_gets_ends_says_why_and_comes_back_when_it_can() {
+    let (queue, dead) = ("component/b/in", "dead/downlink/commands");
+    let far = Far::new();
+    let world = world(&far, "", &[collector("b", "cmd/#", "full = \"drop-oldest\"")]);
+    let running = world.start();
+    until_subscribed(&far, &running);
+    far.publish("cmd/x", "needle one");
+    until_rows(&running, queue, &["needle one"]);
+    running.gateway.shutdown();
+    damage(&world, "needle one");
+    let running = world.start();
+    until_damaged(&running, queue);
+    far.publish("cmd/x", "needle two");
+    until_rows(&running, dead, &["needle two"]);
+    running.gateway.shutdown();
+    damage(&world, "needle two");
+
+    let running = world.start();
+    until_damaged(&running, dead);
+    far.publish("cmd/x", "three");
+    let ended = until(&running, "the link has ended", |cloud| cloud.state.word() == "stopped");
+    let trouble = ended.trouble.unwrap();
+    assert!(trouble.contains("a message from the cloud could not be written down"), "{trouble}");
+    assert!(trouble.contains(&format!("edgewit queue drop {dead}")), "{trouble}");
+    let told = running.listen("$edgewit/cloud/main").next();
+    assert!(told.contains("\"state\":\"stopped\"") && told.contains("could not be written down"), "{told}");
+
+    running.command(Command::DropRows { queue: dead.into() });
+    until_connected(&running);
+    until_rows(&running, dead, &["three"]);
+}
+
 /// Until nothing more fits into the store.
 fn fill(running: &Running<'_>) {
     use edgewit_domain::message::{Message, Origin, Qos};
