@@ -18,6 +18,7 @@ pub mod message;
 pub mod queue;
 pub mod rate;
 pub mod routing;
+pub mod shadow;
 pub mod supervision;
 pub mod timer;
 pub mod topic;

@@ -289,3 +289,20 @@ pub const AWS_CLIENT_ID_BYTES: usize = 128;
 pub const MQTT_PAYLOAD_BYTES: usize = 256 * MIB as usize - 64 * KIB as usize;
 pub const MQTT_CLIENT_ID_BYTES: usize = 65_535;
 pub const MQTT_FILTERS_PER_SUBSCRIBE: usize = 64;
+
+/// Bytes of a thing's name and of a shadow's. A longer one names no shadow.
+pub const THING_NAME_BYTES: usize = 128;
+pub const SHADOW_NAME_BYTES: usize = 64;
+/// Desired and reported state of one shadow together, as they are written without spaces, and how deeply they are
+/// nested, each section being the first level. More is refused with the cloud's words. The defaults are the cloud's,
+/// which raises the bytes as far on request.
+pub const SHADOW_BYTES: Range<u64> = range(8 * KIB, KIB, 30 * KIB);
+pub const SHADOW_DEPTH: Range<u64> = range(8, 1, 32);
+/// A request to a shadow. A larger one is refused before it is read.
+pub const SHADOW_REQUEST_BYTES: usize = AWS_PAYLOAD_BYTES;
+/// A client token. A longer one is refused.
+pub const SHADOW_TOKEN_BYTES: usize = 64;
+/// What an error repeats of a name that it does not know. The rest is left out.
+pub const SHADOW_NAME_TOLD_BYTES: usize = 64;
+/// How long a deleted shadow's version is remembered, for one of the same name to go on with.
+pub const SHADOW_TOMBSTONE: Duration = Duration::from_secs(48 * 3600);

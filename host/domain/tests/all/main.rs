@@ -13,6 +13,8 @@ mod ledger;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod warnings;
