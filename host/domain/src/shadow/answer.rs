@@ -91,7 +91,7 @@ impl Update {
     }
 
     fn documents(&self, previous: Option<&Document>, current: &Document, now: u64) -> Vec<u8> {
-        body(6 * current.size(), |fields| {
+        body(8 * current.size(), |fields| {
             let out = fields.next("previous");
             match previous {
                 Some(previous) => previous.write(out),

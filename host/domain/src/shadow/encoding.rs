@@ -13,7 +13,7 @@
 use thiserror::Error;
 
 use super::document::{Document, Node, Stored, Tombstone};
-use super::json::{Fields, Members, Scalar, Value, parse, write_members, write_number};
+use super::json::{Fields, Members, Value, parse, write_members, write_number};
 use crate::limits::SHADOW_DEPTH;
 
 const FORMAT: &str = "1";
@@ -51,7 +51,7 @@ impl Stored {
 
     pub fn decode(bytes: &[u8]) -> Result<Stored, Unknown> {
         let parsed = parse(bytes, SHADOW_DEPTH.max as usize + LEVELS_AROUND).map_err(|_| Unknown::Damaged)?;
-        let Value::Object(members) = &parsed.value else { return Err(Unknown::Damaged) };
+        let Value::Object(members) = parsed.value else { return Err(Unknown::Damaged) };
         match members.named("shadow") {
             Some(Value::Scalar(format)) if format.text() == FORMAT => {}
             Some(Value::Scalar(format)) => return Err(Unknown::Format { format: format.text().to_owned() }),
@@ -77,15 +77,15 @@ fn write(node: &Node, updated: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn stored(members: &Members<Value>) -> Option<Stored> {
-    let version = number(members, "version")?;
-    if let Some(deleted) = number(members, "deleted") {
+fn stored(mut members: Members<Value>) -> Option<Stored> {
+    let version = number(&members, "version")?;
+    if let Some(deleted) = number(&members, "deleted") {
         return Some(Stored::Deleted(Tombstone { version, deleted }));
     }
-    let updated = number(members, "updated")?;
+    let updated = number(&members, "updated")?;
     Some(Stored::Live(Document {
-        desired: section(members, "desired", updated)?,
-        reported: section(members, "reported", updated)?,
+        desired: section(&mut members, "desired", updated)?,
+        reported: section(&mut members, "reported", updated)?,
         version,
         updated,
     }))
@@ -96,27 +96,22 @@ fn number(members: &Members<Value>, name: &str) -> Option<u64> {
     number.text().parse().ok()
 }
 
-fn section(members: &Members<Value>, name: &str, updated: u64) -> Option<Members<Node>> {
-    match members.named(name) {
+fn section(members: &mut Members<Value>, name: &str, updated: u64) -> Option<Members<Node>> {
+    match members.take(name) {
         None => Some(Members::default()),
-        Some(Value::Object(members)) => branch(members, updated),
+        Some(Value::Object(members)) => members.try_map(|value| node(value, updated)),
         Some(_) => None,
     }
 }
 
-fn branch(members: &Members<Value>, updated: u64) -> Option<Members<Node>> {
-    let nodes = members.iter().map(|(name, value)| Some((name.clone(), node(value, updated)?)));
-    nodes.collect::<Option<Vec<(Scalar, Node)>>>().map(Members::new)
-}
-
-fn node(value: &Value, updated: u64) -> Option<Node> {
+fn node(value: Value, updated: u64) -> Option<Node> {
     match value {
-        Value::Object(members) => branch(members, updated).map(Node::Branch),
+        Value::Object(members) => members.try_map(|value| node(value, updated)).map(Node::Branch),
         Value::Array(pair) => {
-            let [Value::Scalar(age), value] = &**pair else { return None };
+            let [Value::Scalar(age), value] = <[Value; 2]>::try_from(pair).ok()? else { return None };
             let at = updated.checked_add_signed(age.text().parse::<i64>().ok()?.checked_neg()?)?;
-            let is_leaf = !matches!(value, Value::Null | Value::Object(_)) && !value.holds_null();
-            is_leaf.then(|| Node::Leaf { value: value.clone(), at })
+            let is_leaf = !matches!(value, Value::Object(_)) && !value.holds_null();
+            is_leaf.then_some(Node::Leaf { value, at })
         }
         Value::Null | Value::Scalar(_) => None,
     }

@@ -9,7 +9,8 @@ mod number;
 mod parse;
 
 use std::fmt;
-use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 pub(super) use parse::{Parsed, Unreadable, parse};
 
@@ -18,34 +19,43 @@ pub(super) use parse::{Parsed, Unreadable, parse};
 pub(super) enum Value {
     Null,
     Scalar(Scalar),
-    Array(Arc<[Value]>),
+    Array(Vec<Value>),
     Object(Members<Value>),
 }
 
 /// The text of a string (with its quotes, escaped only where it must be), a number (as it came), `true` or `false`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Scalar(Arc<str>);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Scalar(SmallVec<[u8; SHORT]>);
+
+/// Names and scalars of so many bytes, which most are, lie where they are used.
+const SHORT: usize = 24;
 
 /// What stands between braces: sorted by name, each name once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Members<V>(Vec<(Scalar, V)>);
 
 impl Scalar {
-    pub fn string(text: &str) -> Scalar {
-        Scalar(quoted(text).into())
+    fn new(text: &[u8]) -> Scalar {
+        Scalar(SmallVec::from_slice(text))
     }
 
+    pub fn string(text: &str) -> Scalar {
+        Scalar::new(quoted(text).as_bytes())
+    }
+
+    /// It was text when it was read.
     pub fn text(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// What a string says, where it needs no escapes; else its text between the quotes.
     pub fn plain(&self) -> &str {
-        self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&self.0)
+        let text = self.text();
+        text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
     }
 
     pub fn is_string(&self) -> bool {
-        self.0.starts_with('"')
+        self.0.first() == Some(&b'"')
     }
 
     /// How many bytes the string says, whatever it takes to spell them.
@@ -62,11 +72,11 @@ impl Scalar {
     }
 
     fn is_number(&self) -> bool {
-        self.0.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        matches!(self.0.first(), Some(b'-' | b'0'..=b'9'))
     }
 
     pub fn equals(&self, other: &Scalar) -> bool {
-        self == other || (self.is_number() && other.is_number() && number::equal(&self.0, &other.0))
+        self == other || (self.is_number() && other.is_number() && number::equal(self.text(), other.text()))
     }
 }
 
@@ -109,7 +119,7 @@ impl Value {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.extend_from_slice(b"null"),
-            Value::Scalar(scalar) => out.extend_from_slice(scalar.0.as_bytes()),
+            Value::Scalar(scalar) => out.extend_from_slice(&scalar.0),
             Value::Array(items) => write_list(out, items.iter(), |item, out| item.write(out)),
             Value::Object(members) => write_members(out, members.iter(), |value, out| value.write(out)),
         }
@@ -135,13 +145,24 @@ impl<V> Members<V> {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
-    pub fn get(&self, name: &Scalar) -> Option<&V> {
-        let at = self.0.binary_search_by(|(found, _)| found.cmp(name)).ok()?;
+    pub fn named(&self, name: &str) -> Option<&V> {
+        let at = self.place(name)?;
         self.0.get(at).map(|(_, value)| value)
     }
 
-    pub fn named(&self, name: &str) -> Option<&V> {
-        self.get(&Scalar::string(name))
+    pub fn take(&mut self, name: &str) -> Option<V> {
+        let at = self.place(name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        let name = Scalar::string(name);
+        self.0.binary_search_by(|(found, _)| found.cmp(&name)).ok()
+    }
+
+    /// Every value changed, if every one can be.
+    pub fn try_map<W>(self, change: impl Fn(V) -> Option<W>) -> Option<Members<W>> {
+        self.0.into_iter().map(|(name, value)| Some((name, change(value)?))).collect::<Option<_>>().map(Members)
     }
 
     pub fn len(&self) -> usize {
@@ -163,9 +184,16 @@ impl<V> Default for Members<V> {
     }
 }
 
+/// Byte for byte at once, which the derived one is not.
+impl Clone for Scalar {
+    fn clone(&self) -> Self {
+        Scalar::new(&self.0)
+    }
+}
+
 impl fmt::Debug for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.text())
     }
 }
 
@@ -196,7 +224,7 @@ pub(super) fn write_members<'a, V>(
         if index > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(name.0.as_bytes());
+        out.extend_from_slice(&name.0);
         out.push(b':');
         write(value, out);
     }

@@ -4,9 +4,7 @@
 //! stack and the rest of the document, a client token for one, is still known. A file from a disk and a message from a
 //! device take the same way.
 
-use std::sync::Arc;
-
-use super::{Members, Scalar, Value, quoted};
+use super::{Members, Scalar, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
@@ -117,12 +115,12 @@ impl Parser<'_> {
     fn array(&mut self) -> Option<Value> {
         let mut items = Vec::new();
         if self.takes(b']') {
-            return Some(Value::Array(items.into()));
+            return Some(Value::Array(items));
         }
         loop {
             items.push(self.value()?);
             if self.takes(b']') {
-                return Some(Value::Array(items.into()));
+                return Some(Value::Array(items));
             }
             if !self.takes(b',') {
                 return None;
@@ -156,7 +154,7 @@ impl Parser<'_> {
             return None;
         }
         self.at += word.len();
-        Some(if word == "null" { Value::Null } else { Value::Scalar(Scalar(word.into())) })
+        Some(if word == "null" { Value::Null } else { Value::Scalar(Scalar::new(word.as_bytes())) })
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -184,7 +182,7 @@ impl Parser<'_> {
             self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
             self.digits()?;
         }
-        Some(Value::Scalar(Scalar(self.since(start)?.into())))
+        Some(Value::Scalar(Scalar::new(self.since(start)?.as_bytes())))
     }
 
     /// A string without escapes is taken as it stands; one with escapes is read and spelt anew.
@@ -193,30 +191,29 @@ impl Parser<'_> {
         if self.next()? != b'"' {
             return None;
         }
-        loop {
-            match self.next()? {
-                b'"' => return Some(Scalar(Arc::from(self.since(start)?))),
-                b'\\' => break,
-                0..=0x1f => return None,
-                _ => {}
-            }
+        self.plain()?;
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Some(Scalar::new(self.since(start)?.as_bytes()));
         }
-        self.at -= 1;
         let mut read = self.since(start + 1)?.to_owned();
         loop {
-            let plain = self.at;
             match self.next()? {
-                b'"' => return Some(Scalar(quoted(&read).into())),
+                b'"' => return Some(Scalar::string(&read)),
                 b'\\' => read.push(self.escaped()?),
-                0..=0x1f => return None,
-                _ => {
-                    while self.peek().is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-                        self.at += 1;
-                    }
-                    read.push_str(self.since(plain)?);
-                }
+                _ => return None,
             }
+            let plain = self.at;
+            self.plain()?;
+            read.push_str(self.since(plain)?);
         }
+    }
+
+    /// To the next byte of a string that does not stand for itself.
+    fn plain(&mut self) -> Option<()> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+        Some(())
     }
 
     fn escaped(&mut self) -> Option<char> {
