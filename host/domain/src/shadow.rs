@@ -15,6 +15,7 @@ mod merge;
 mod name;
 mod rejection;
 mod request;
+pub mod sync;
 mod topic;
 
 pub use answer::{Outcome, answer};
