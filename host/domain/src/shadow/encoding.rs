@@ -109,7 +109,10 @@ fn node(value: Value, updated: u64) -> Option<Node> {
         Value::Object(members) => members.try_map(|value| node(value, updated)).map(Node::Branch),
         Value::Array(pair) => {
             let [Value::Scalar(age), value] = <[Value; 2]>::try_from(pair).ok()? else { return None };
-            let at = updated.checked_add_signed(age.text().parse::<i64>().ok()?.checked_neg()?)?;
+            let at = match age.text().strip_prefix('-') {
+                Some(after) => updated.checked_add(after.parse().ok()?)?,
+                None => updated.checked_sub(age.text().parse().ok()?)?,
+            };
             let is_leaf = !matches!(value, Value::Object(_)) && !value.holds_null();
             is_leaf.then_some(Node::Leaf { value, at })
         }
