@@ -145,6 +145,11 @@ impl<V> Members<V> {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
+    pub fn get(&self, name: &Scalar) -> Option<&V> {
+        let at = self.0.binary_search_by(|(found, _)| found.cmp(name)).ok()?;
+        self.0.get(at).map(|(_, value)| value)
+    }
+
     pub fn named(&self, name: &str) -> Option<&V> {
         let at = self.place(name)?;
         self.0.get(at).map(|(_, value)| value)
