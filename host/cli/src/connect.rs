@@ -73,6 +73,8 @@ pub fn unexpected(reply: &Reply) -> anyhow::Error {
         Reply::Reloaded(_) => "what was reloaded",
         Reply::Queues { .. } => "the queues",
         Reply::Rows { .. } => "rows of a queue",
+        Reply::Shadow { .. } => "a shadow",
+        Reply::Shadows { .. } => "the shadows",
         Reply::Counted { .. } => "a count of rows",
         Reply::Refused { .. } => "a refusal",
     };

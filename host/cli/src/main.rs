@@ -23,6 +23,7 @@ mod publish;
 mod queue;
 mod reload;
 mod run;
+mod shadow;
 mod status;
 mod store;
 mod subscribe;
@@ -59,6 +60,7 @@ enum Verb {
     Cloud(cloud::Args),
     Queue(queue::Args),
     Dead(dead::Args),
+    Shadow(shadow::Args),
     Store(store::Args),
     Restart(lifecycle::Restart),
     Stop(lifecycle::Stop),
@@ -86,6 +88,7 @@ impl Verb {
             Verb::Cloud(args) => cloud::cloud(args),
             Verb::Queue(args) => queue::queue(args),
             Verb::Dead(args) => dead::dead(args),
+            Verb::Shadow(args) => shadow::shadow(args),
             Verb::Store(args) => store::store(args),
             Verb::Restart(args) => lifecycle::restart(args),
             Verb::Stop(args) => lifecycle::stop(args),

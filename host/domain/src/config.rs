@@ -47,7 +47,7 @@ pub use subscription::{Delivery, DurableQueue, LiveFullRule, Subscription};
 use substitute::Names;
 pub use warnings::Warning;
 
-use crate::limits;
+use crate::{limits, shadow};
 
 /// The version of the file's shape that is read here.
 const SCHEMA: i64 = 1;
@@ -61,6 +61,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     pub http: Http,
     pub store: Store,
+    /// `[shadow]`: how large a document may be.
+    pub shadow: shadow::Limits,
     pub clouds: BTreeMap<Arc<str>, Cloud>,
     pub uplinks: BTreeMap<Arc<str>, Uplink>,
     pub downlinks: BTreeMap<Arc<str>, Downlink>,
@@ -183,6 +185,7 @@ impl Config {
         let metrics = t.optional_table("metrics", Metrics::read).flatten();
         let http = t.table("http", |t| Http { ca: t.optional("ca", file) });
         let store = t.table("store", Store::read);
+        let shadow = t.table("shadow", read_shadow);
         let components = t.named("component", limits::COMPONENTS, |t, name| {
             t.table(name, |t| Component::read(t, name)).map(Arc::new)
         });
@@ -191,9 +194,18 @@ impl Config {
         let rules = limits::LINK_RULES;
         let uplinks = t.named("uplink", rules, |t, name| t.table(name, |t| Uplink::read(t, name, &named)));
         let downlinks = t.named("downlink", rules, |t, name| t.table(name, |t| Downlink::read(t, name, &named)));
-        let config = Config { gateway: gateway?, log, metrics, http, store, clouds, uplinks, downlinks, components };
+        let config =
+            Config { gateway: gateway?, log, metrics, http, store, shadow, clouds, uplinks, downlinks, components };
         checks::all(t, &config);
         Some(config)
+    }
+}
+
+fn read_shadow(t: &mut Table) -> shadow::Limits {
+    let number = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    shadow::Limits {
+        bytes: number(t.size("bytes", limits::SHADOW_BYTES)),
+        depth: number(t.count("depth", limits::SHADOW_DEPTH)),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::message::Qos;
+use crate::shadow::Verb;
 
 /// What `edgewit` asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,19 @@ pub enum Command {
         queue: String,
         sequence: Option<u64>,
     },
+    /// Ask something of a shadow as the operator: of the gateway's own thing where none is named, and of its classic
+    /// shadow. `document` is what an update asks for, as the cloud takes it.
+    Shadow {
+        thing: Option<String>,
+        name: Option<String>,
+        verb: Verb,
+        document: Vec<u8>,
+    },
+    /// The shadows of a thing, or of all, behind the one named.
+    Shadows {
+        thing: Option<String>,
+        after: Option<ShadowView>,
+    },
     /// Read the configuration file again and change only what changed. Answered when every component has taken
     /// what changed, or has refused to.
     Reload,
@@ -89,6 +103,15 @@ pub enum Reply {
         rows: Vec<RowView>,
         more: bool,
     },
+    /// To [`Command::Shadow`]: what the shadow service answered.
+    Shadow {
+        body: String,
+    },
+    /// To [`Command::Shadows`]: not all of them where there are many, and then there are `more`.
+    Shadows {
+        shadows: Vec<ShadowView>,
+        more: bool,
+    },
     /// So many rows were dropped or replayed.
     Counted {
         rows: u64,
@@ -100,6 +123,21 @@ pub enum Reply {
         reason: String,
         cure: String,
     },
+}
+
+/// A shadow in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowView {
+    pub thing: String,
+    /// None for the classic one.
+    pub name: Option<String>,
+    pub version: u64,
+    /// Of its state, as it counts towards its limit.
+    pub bytes: usize,
+    /// The second since 1970 of its last update.
+    pub updated: u64,
+    /// Whether something is desired that is not reported.
+    pub differs: bool,
 }
 
 /// Rows that stay where they are.

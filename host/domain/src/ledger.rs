@@ -12,6 +12,7 @@ mod queue;
 mod readers;
 mod records;
 mod room;
+mod shadows;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -19,12 +20,14 @@ use std::collections::BTreeMap;
 use crate::limits::{RETAINED, RETAINED_BYTES};
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
+use crate::shadow;
 use queue::Queue;
 
 pub use queue::row_bytes;
 pub use readers::{Anew, QueueView, Swept};
 pub use records::{Broken, QueueRecord, Records, RowHead, Windows};
 pub use room::{NoRoom, Room};
+pub use shadows::{Planner, Said, ShadowRead, shadow_bytes};
 pub use unit::{
     Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit,
     ValueChange, ValueRead,
@@ -54,6 +57,9 @@ pub struct Ledger {
     numbers: BTreeMap<QueueId, QueueNumber>,
     buckets: BTreeMap<BucketId, u64>,
     retained: Usage,
+    /// Documents, those of deleted shadows among them.
+    shadows: Usage,
+    shadow_limits: shadow::Limits,
     /// Messages that were delivered and not kept as retained, because there were too many.
     not_retained: u64,
     quota: u64,
@@ -69,6 +75,7 @@ struct Undo {
     created: Vec<QueueNumber>,
     buckets: Vec<(BucketId, Option<u64>)>,
     retained: Usage,
+    shadows: Usage,
     not_retained: u64,
 }
 
@@ -78,11 +85,12 @@ pub struct Opening {
     pub queues: Vec<(QueueNumber, QueueRecord)>,
     pub buckets: Vec<(BucketId, u64)>,
     pub retained: Usage,
+    pub shadows: Usage,
 }
 
 impl Ledger {
     /// No queue has a reader yet.
-    pub fn new(opening: Opening, quota: u64) -> Ledger {
+    pub fn new(opening: Opening, quota: u64, shadow_limits: shadow::Limits) -> Ledger {
         let numbers = opening.queues.iter().map(|(number, record)| (record.id.clone(), *number)).collect();
         let queues = opening.queues.into_iter().map(|(number, record)| (number, Queue::new(number, record, None)));
         Ledger {
@@ -90,6 +98,8 @@ impl Ledger {
             numbers,
             buckets: opening.buckets.into_iter().collect(),
             retained: opening.retained,
+            shadows: opening.shadows,
+            shadow_limits,
             not_retained: 0,
             quota,
             batch_bytes: 0,
@@ -100,6 +110,7 @@ impl Ledger {
     /// Begins a batch. It ends with [`Ledger::keep`] or [`Ledger::undo`].
     pub fn begin(&mut self) {
         self.undo.retained = self.retained;
+        self.undo.shadows = self.shadows;
         self.undo.not_retained = self.not_retained;
         self.batch_bytes = self.bytes();
     }
@@ -150,6 +161,7 @@ impl Ledger {
             };
         }
         self.retained = self.undo.retained;
+        self.shadows = self.undo.shadows;
         self.not_retained = self.undo.not_retained;
         touched
     }
@@ -198,9 +210,10 @@ impl Ledger {
         for read in &unit.reads {
             let now = records.value(&read.bucket.id, &read.key)?;
             if now.as_deref() != read.value.as_deref() {
-                return Err(Refusal::Stale { bucket: read.bucket.id.clone(), key: read.key.clone() });
+                return Err(Refusal::Stale { what: format!("\"{}\" in bucket {}", read.key, read.bucket.id) });
             }
         }
+        Self::check_shadows(&unit.shadow_reads, records)?;
         let consumed = unit.consumed.iter().map(|consumed| consumed.queue);
         let tried = unit.attempt.iter().map(|attempt| attempt.queue);
         for number in consumed.chain(tried) {
@@ -341,7 +354,7 @@ impl Ledger {
     pub fn bytes(&self) -> u64 {
         let queues: u64 = self.queues.values().map(|queue| queue.record.bytes).sum();
         let values: u64 = self.buckets.values().sum();
-        queues + values + self.retained.bytes
+        queues + values + self.retained.bytes + self.shadows.bytes
     }
 }
 
@@ -350,7 +363,9 @@ fn growth(unit: &Unit) -> u64 {
         .publishes
         .iter()
         .map(|planned| {
-            let copies = planned.queues().count() as u64 + u64::from(planned.envelope.message.retain);
+            let copies = planned.queues().count() as u64
+                + u64::from(planned.envelope.message.retain)
+                + u64::from(planned.asks_shadow());
             copies * row_bytes(&planned.envelope.message)
         })
         .sum();

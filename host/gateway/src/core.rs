@@ -68,7 +68,9 @@ impl Core {
         match command {
             Command::Status => Reply::Status(Box::new(self.status())),
             Command::Publish { topic, payload, qos, retain } => match Topic::parse(topic.clone()) {
-                Ok(topic) => self.publish(Message { qos, retain, ..Message::new(topic, payload) }).await,
+                Ok(topic) => {
+                    self.publish_as(Message { qos, retain, ..Message::new(topic, payload) }, Origin::Operator).await
+                }
                 Err(error) => {
                     let (problem, cure) = error.parts();
                     refused(format!("`{topic}` is no topic: {problem}"), cure)
@@ -81,6 +83,8 @@ impl Core {
             Command::Rows { queue, from, count } => self.rows(queue, from, count).await,
             Command::DropRows { queue } => self.drop_rows(queue).await,
             Command::Replay { queue, sequence } => self.replay(queue, sequence).await,
+            Command::Shadow { thing, name, verb, document } => self.shadow((thing, name), verb, &document).await,
+            Command::Shadows { thing, after } => self.shadows(thing, after).await,
             Command::Reload => match self.reload().await {
                 Ok(mut reloading) => {
                     reloading.answered().await;
@@ -98,9 +102,9 @@ impl Core {
         }
     }
 
-    async fn publish(&self, message: Message) -> Reply {
+    pub(crate) async fn publish_as(&self, message: Message, origin: Origin) -> Reply {
         let (told, outcome) = oneshot::channel();
-        self.hub.publish_then(message, Origin::Operator, move |outcome| {
+        self.hub.publish_then(message, origin, move |outcome| {
             // Who does not wait any more does not want to know.
             let _ = told.send(outcome);
         });

@@ -108,7 +108,8 @@ impl Gateway {
         let threads = Threads::new(telemetry.dispatch().clone());
         let runtime = threads.runtime().map_err(StartError::Thread)?;
         let hub = Arc::new(Hub::new(clock));
-        let disk = store.start(config.store, &hub, |run| threads.spawn("edgewit-store".to_owned(), None, run))?;
+        let disk = store
+            .start(config.store, config.shadow, &hub, |run| threads.spawn("edgewit-store".to_owned(), None, run))?;
         let checking = Checking::start(disk.engine(), hub.clone(), &threads).map_err(StartError::Thread)?;
         let digests = Arc::new(Digests(hub.clone()));
         let loader = Loader::new(engine.clone(), data.cache()?, digests, options.worker.clone());

@@ -214,6 +214,14 @@ impl Hub {
             .unwrap_or_default()
     }
 
+    /// Plans what the shadow service says to a request, as part of the transaction that the request is in.
+    fn plan_answer(&self, message: Message, cause: &Envelope) -> Option<Planned> {
+        let mut id = MessageId { epoch: self.epoch, number: 0 };
+        let origin = Origin::Service("shadow".into());
+        let hops = (cause.hops, &cause.trail);
+        self.plan_one(&read(&self.routes), message, &mut id, &origin, hops, self.clock.moment())
+    }
+
     fn send(
         &self,
         messages: impl IntoIterator<Item = Message>,
@@ -246,10 +254,14 @@ impl Hub {
         None
     }
 
+    /// An id that no message has.
+    pub(crate) fn new_id(&self) -> MessageId {
+        MessageId { epoch: self.epoch, number: self.counters.taken.fetch_add(1, Ordering::Relaxed) }
+    }
+
     /// A message that goes nowhere but where its taker puts it.
     pub(crate) fn envelope(&self, message: Message, origin: Origin) -> Arc<Envelope> {
-        let number = self.counters.taken.fetch_add(1, Ordering::Relaxed);
-        let id = MessageId { epoch: self.epoch, number };
+        let id = self.new_id();
         let Moment { running: since, wall: received, .. } = self.clock.moment();
         Arc::new(Envelope { message, id, origin, hops: 0, trail: None, received, since, expires: None })
     }

@@ -27,6 +27,7 @@ mod queues;
 mod reload;
 mod runner;
 mod scratch;
+mod shadow;
 mod start_error;
 mod stats;
 pub mod store;

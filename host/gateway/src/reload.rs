@@ -110,6 +110,7 @@ fn in_force(running: &Config, new: &Config) -> Config {
         metrics: running.metrics,
         http: running.http.clone(),
         store: running.store,
+        shadow: running.shadow,
         clouds: new.clouds.clone(),
         uplinks: new.uplinks.clone(),
         downlinks: new.downlinks.clone(),

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use edgewit_domain::config::{Store as StoreConfig, StoreEngine};
 use edgewit_domain::ledger::Broken;
-use edgewit_domain::uptime;
-use edgewit_store::{Disk, IfAbsent, Kind, OpenError, Opened, Reserve};
+use edgewit_domain::{shadow, uptime};
+use edgewit_store::{Disk, IfAbsent, Kind, OpenError, Opened, Reserve, Rules};
 
 use crate::clock::{Clock, kept_wall};
 use crate::hub::{Hub, Keeping};
@@ -77,11 +77,13 @@ impl Opening {
     pub fn start(
         self,
         config: StoreConfig,
+        shadows: shadow::Limits,
         hub: &Arc<Hub>,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     ) -> Result<Disk, StoreError> {
         let keeping = Keeping { hub: hub.clone(), unknown: end_at_once };
-        let store = self.opened.start(keeping, (config.bytes, config.keep), Some(self.reserve), spawn);
+        let rules = Rules { quota: config.bytes, keep: config.keep, shadows };
+        let store = self.opened.start(keeping, rules, Some(self.reserve), spawn);
         hub.keep_in(store.map_err(StoreError::Thread)?);
         Ok(self.disk)
     }

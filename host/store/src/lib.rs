@@ -26,5 +26,5 @@ pub use engine::{CommitError, Engine, EngineError};
 pub use format::name::{Named, name};
 pub use header::Kind;
 pub use reserve::{Reserve, ReserveError};
-pub use store::{Opened, Page, Store, StoredRow, damaged_queue, retained, rows};
+pub use store::{Opened, Page, Rules, Store, StoredRow, damaged_queue, retained, rows};
 pub use writer::{Outcome, Readers, Turn, Unknown};

@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Broken, BucketId, DeathNote, Ledger, Opening, QueueRecord, Refusal, SavedTimer, Unit};
+use edgewit_domain::ledger::{
+    Broken, BucketId, DeathNote, Ledger, Opening, QueueRecord, Refusal, SavedTimer, Unit, shadow_bytes,
+};
 use edgewit_domain::message::{Envelope, WallTime};
 use edgewit_domain::queue::QueueNumber;
+use edgewit_domain::shadow::{Document, ShadowId, Stored, ThingName};
 
 use crate::engine::{Engine, EngineError, Finding};
 use crate::format::bytes::Reader;
@@ -35,6 +38,16 @@ pub struct Store {
     pending: Arc<Pending>,
     commits: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the store may keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Bytes of all rows together.
+    pub quota: u64,
+    /// How long the rows of a queue are kept that lost its reader.
+    pub keep: Duration,
+    pub shadows: edgewit_domain::shadow::Limits,
 }
 
 /// A row of a queue.
@@ -67,6 +80,11 @@ impl Opened {
             opening.retained.bytes += envelope::read_head(0, row)?.bytes;
             Some(())
         })?;
+        each(&*engine, &[key::SHADOWS], |key, row| {
+            opening.shadows.messages += 1;
+            opening.shadows.bytes += shadow_bytes(&key::shadow_of(key)?, row);
+            Some(())
+        })?;
         let uptime = engine.get(key::UPTIME).map_err(|error| broken(&error))?;
         let uptime = uptime.and_then(|row| record::read_uptime(&row));
         Ok(Opened { engine, opening, uptime })
@@ -77,19 +95,18 @@ impl Opened {
         &self.opening
     }
 
-    /// Starts the writer. `quota` is what the rows may take together; the rows of a queue that lost its reader are kept
-    /// for `keep`.
+    /// Starts the writer.
     pub fn start<R: Readers + 'static>(
         self,
         readers: R,
-        (quota, keep): (u64, Duration),
+        rules: Rules,
         reserve: Option<Reserve>,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<Store> {
         let (pending, commits) = (Arc::new(Pending::default()), Arc::new(AtomicU64::new(0)));
-        let ledger = Ledger::new(self.opening, quota);
+        let ledger = Ledger::new(self.opening, rules.quota, rules.shadows);
         let shared = (pending.clone(), commits.clone());
-        let thread = Writer::spawn(self.engine.clone(), ledger, readers, (keep, reserve), shared, spawn)?;
+        let thread = Writer::spawn(self.engine.clone(), ledger, readers, (rules.keep, reserve), shared, spawn)?;
         Ok(Store { engine: self.engine, pending, commits, thread: Mutex::new(Some(thread)) })
     }
 }
@@ -195,6 +212,33 @@ impl Store {
         Ok(keys)
     }
 
+    /// A shadow as it is kept, deleted or not.
+    pub fn shadow(&self, id: &ShadowId) -> Result<Option<Stored>, Broken> {
+        let key = key::shadow(id);
+        let row = self.engine.get(&key).map_err(|error| broken(&error))?;
+        row.map(|row| Stored::decode(&row).map_err(|error| unreadable(&key, &error.to_string()))).transpose()
+    }
+
+    /// The shadows of a thing, or of all, that are not deleted: at most `count` behind one, a thing's classic one first.
+    pub fn shadows(
+        &self,
+        thing: Option<&ThingName>,
+        after: Option<&ShadowId>,
+        count: usize,
+    ) -> Result<Vec<(ShadowId, Document)>, Broken> {
+        let prefix = thing.map_or_else(|| vec![key::SHADOWS], key::shadows);
+        let from = after.map_or_else(|| prefix.clone(), |after| [key::shadow(after), vec![0]].concat());
+        let mut found = Vec::new();
+        range(&*self.engine, &from, &key::end(&prefix), |key, row| {
+            let id = key::shadow_of(key)?;
+            if let Stored::Live(document) = Stored::decode(row).ok()? {
+                found.push((id, document));
+            }
+            Some(if found.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
+    }
+
     /// The one-shot timers of a component.
     pub fn timers(&self, component: &str) -> Result<Vec<(String, SavedTimer)>, Broken> {
         let prefix = key::timers(component);
@@ -282,6 +326,10 @@ pub fn rows(
         Some(ControlFlow::Continue(()))
     })?;
     Ok(Page { rows, more })
+}
+
+fn unreadable(key: &[u8], reason: &str) -> Broken {
+    Broken { queue: None, reason: format!("the row with the key {}: {reason}", key.escape_ascii()) }
 }
 
 /// Every row whose key begins so.

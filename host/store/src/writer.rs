@@ -18,9 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Broken, Ledger, Level, Records, Refusal, Sequences, Swept, Unit, Windows};
+use edgewit_domain::ledger::{
+    Broken, Ledger, Level, Planned, Planner, Records, Refusal, Sequences, Swept, Unit, Windows,
+};
 use edgewit_domain::limits::{SWEEP_EVERY, SWEEP_ROWS, UPTIME_EVERY};
-use edgewit_domain::message::WallTime;
+use edgewit_domain::message::{Envelope, Message, WallTime};
 use edgewit_domain::queue::{QueueId, QueueNumber};
 
 use crate::batch::Batch;
@@ -41,6 +43,9 @@ pub trait Readers: Send {
 
     /// What was retracted from this queue since the last commit, from this sequence number on, is there after all.
     fn restore(&mut self, queue: QueueNumber, from: u64);
+
+    /// As [`Planner::plan`].
+    fn plan(&mut self, message: Message, cause: &Envelope) -> Option<Planned>;
 
     /// A unit is on disk, and so are its rows; a row whose sequence number is zero was dropped again already.
     fn committed(&mut self, unit: Unit, sequences: Sequences);
@@ -104,6 +109,12 @@ pub(crate) struct Writer<R> {
 struct Retracting<'a, R> {
     readers: &'a mut R,
     gone: &'a mut HashSet<(QueueNumber, u64)>,
+}
+
+impl<R: Readers> Planner for Retracting<'_, R> {
+    fn plan(&mut self, message: Message, cause: &Envelope) -> Option<Planned> {
+        self.readers.plan(message, cause)
+    }
 }
 
 impl<R: Readers> Windows for Retracting<'_, R> {

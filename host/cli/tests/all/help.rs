@@ -6,7 +6,7 @@ use expect_test::expect_file;
 
 use crate::support::run;
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "run",
     "check",
     "ps",
@@ -17,6 +17,7 @@ const VERBS: [&str; 22] = [
     "cloud",
     "queue",
     "dead",
+    "shadow",
     "store",
     "restart",
     "stop",

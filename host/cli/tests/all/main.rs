@@ -15,6 +15,7 @@ mod gateway;
 mod help;
 mod new_component;
 mod queues;
+mod shadow;
 mod store;
 mod support;
 mod terminal;

@@ -75,7 +75,7 @@ impl Config {
     }
 
     fn gateway_changes(&self, new: &Config, changes: &mut Changes) {
-        let Config { gateway, log, metrics, http, store, clouds, uplinks, downlinks, components: _ } = self;
+        let Config { gateway, log, metrics, http, store, shadow, clouds, uplinks, downlinks, components: _ } = self;
         let Gateway { thing, data, control, profile, grace } = gateway;
         let Log { level, format } = log;
         let Store { engine, bytes, keep } = store;
@@ -91,6 +91,7 @@ impl Config {
             ("store.engine", *engine != new.store.engine),
             ("store.bytes", *bytes != new.store.bytes),
             ("store.keep", *keep != new.store.keep),
+            ("shadow", *shadow != new.shadow),
         ];
         let differing = |keys: &[(&'static str, bool)]| keys.iter().filter(|key| key.1).map(|key| key.0).collect();
         changes.clouds = Differences::of(clouds, &new.clouds);

@@ -17,6 +17,7 @@ type Name = Arc<str>;
 pub(super) fn all(t: &mut Table, config: &Config) {
     shared_buckets(t, config);
     queues_in_store(t, config);
+    answers_of_shadows(t, config);
     downlink_targets(t, config);
     client_ids(t, config);
     profiles(t, config);
@@ -48,6 +49,24 @@ fn shared_buckets(t: &mut Table, config: &Config) {
                 format!("the shared bucket has {here} here, and {there} in component.{other}.grant.kv"),
                 format!("write {{ bucket = \"shared\", bytes = \"{there}\" }} here, or the same other size in both"),
             );
+        }
+    }
+}
+
+/// What a shadow answers is decided when it is committed: then nobody is left to be told that there was no room.
+fn answers_of_shadows(t: &mut Table, config: &Config) {
+    for component in config.components.values() {
+        for (name, subscription) in &component.subscriptions {
+            let Delivery::Durable(queue) = &subscription.delivery else { continue };
+            let hears_shadows = subscription.filter.as_str().starts_with("$aws/");
+            if hears_shadows && queue.limits.full == FullRule::Refuse {
+                t.mistake_at(
+                    &["component", &component.name, "subscribe", name, "queue", "full"],
+                    "what a shadow says cannot be refused by who hears it".to_owned(),
+                    "write `full = \"last-per-topic\"` where the last word is enough, or `full = \"drop-oldest\"`"
+                        .to_owned(),
+                );
+            }
         }
     }
 }

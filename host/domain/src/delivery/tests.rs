@@ -61,7 +61,7 @@ fn trap() -> Ending {
 }
 
 fn stale() -> Ending {
-    Ending::Refused(Refusal::Stale { bucket: BucketId::Shared("b".into()), key: "k".into() })
+    Ending::Refused(Refusal::Stale { what: "k".into() })
 }
 
 #[test]

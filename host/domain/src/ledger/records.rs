@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::unit::{BucketId, DeathNote, SavedTimer};
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
+use crate::shadow::ShadowId;
 
 /// A row that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,7 @@ pub trait Records {
     fn value(&self, bucket: &BucketId, key: &str) -> Result<Option<Vec<u8>>, Broken>;
     /// Bytes of the retained message of a topic.
     fn retained(&self, topic: &str) -> Result<Option<u64>, Broken>;
+    fn shadow(&self, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken>;
 
     /// Removes whatever is kept of a queue but its record, readable or not: at most `count` rows, behind `after`.
     /// Returns where it ended, if there may be more. What cannot even be found is left lying; with a `count` of nothing
@@ -78,6 +80,7 @@ pub trait Records {
     fn put_bucket(&mut self, bucket: &BucketId, bytes: u64);
     fn put_retained(&mut self, envelope: &Envelope);
     fn delete_retained(&mut self, topic: &str);
+    fn put_shadow(&mut self, id: &ShadowId, document: &[u8]);
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer);
     fn delete_timer(&mut self, component: &str, name: &str);
 }

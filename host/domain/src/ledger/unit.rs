@@ -11,6 +11,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::records::Broken;
+use super::shadows::{ShadowRead, request_on};
 use crate::message::{Envelope, WallTime};
 use crate::queue::{NoSuchName, QueueId, QueueNumber};
 use crate::routing::{ReaderId, Readers};
@@ -33,7 +34,12 @@ impl Planned {
 
     /// Whether any of it has to be on disk before anyone sees it.
     pub fn is_durable(&self) -> bool {
-        self.envelope.message.retain || self.queues().next().is_some()
+        self.envelope.message.retain || self.queues().next().is_some() || self.asks_shadow()
+    }
+
+    /// Whether it is a request to a shadow, which the writer answers.
+    pub fn asks_shadow(&self) -> bool {
+        request_on(&self.envelope.message.topic).is_some()
     }
 }
 
@@ -149,6 +155,7 @@ pub struct Unit {
     pub burial: Option<Burial>,
     pub publishes: Vec<Planned>,
     pub reads: Vec<ValueRead>,
+    pub shadow_reads: Vec<ShadowRead>,
     pub values: Vec<ValueChange>,
     pub timers: Vec<TimerRow>,
 }
@@ -161,6 +168,7 @@ impl Unit {
             && self.burial.is_none()
             && self.values.is_empty()
             && self.reads.is_empty()
+            && self.shadow_reads.is_empty()
             && self.timers.is_empty()
             && !self.publishes.iter().any(Planned::is_durable)
     }
@@ -182,8 +190,8 @@ pub enum Refusal {
     NoSpace,
     #[error("bucket {bucket} would hold more than its {quota} bytes; delete values, or raise its grant's `bytes`")]
     Quota { bucket: BucketId, quota: u64 },
-    #[error("another component changed \"{key}\" in bucket {bucket} meanwhile")]
-    Stale { bucket: BucketId, key: String },
+    #[error("{what} was changed by another meanwhile")]
+    Stale { what: String },
     #[error("queue {queue} is damaged on disk and takes nothing until `edgewit queue drop {queue}` begins it anew")]
     Damaged { queue: String },
     /// The row of a delivery, or its whole queue.

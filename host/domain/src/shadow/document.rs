@@ -4,6 +4,7 @@
 //! `null` is in it, and a section without members is no section: both are facts of how a tree comes to be
 //! ([`merge`](super::merge), [`encoding`](super::encoding)), which nothing else may make.
 
+use super::delta::delta;
 use super::json::{Fields, Members, Value, write_list, write_members, write_number};
 use crate::limits::SHADOW_TOMBSTONE;
 
@@ -63,6 +64,11 @@ impl Document {
 
     pub fn updated(&self) -> u64 {
         self.updated
+    }
+
+    /// Whether something is desired that is not reported.
+    pub fn differs(&self) -> bool {
+        delta(&self.desired, &self.reported).is_some()
     }
 
     /// What counts towards the limit of a document: both sections, as they are written.

@@ -59,6 +59,13 @@ pub struct Refused {
 }
 
 impl Request {
+    pub fn token(&self) -> Option<&Token> {
+        match self {
+            Request::Get { token } | Request::Delete { token } => token.as_ref(),
+            Request::Update(update) => update.token.as_ref(),
+        }
+    }
+
     pub fn parse(verb: Verb, payload: &[u8], limits: &Limits) -> Result<Request, Refused> {
         match verb {
             Verb::Get => token_alone(payload).map(|token| Request::Get { token }).map_err(Refused::from),
@@ -96,6 +103,25 @@ impl Update {
 
     pub fn expecting(self, expected: Expected) -> Update {
         Update { expected, ..self }
+    }
+
+    pub fn with_token(self, token: Token) -> Update {
+        Update { token: Some(token), ..self }
+    }
+
+    /// As it is published to ask for it.
+    pub fn payload(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.state.len() + 128);
+        let mut fields = Fields::open(&mut out);
+        self.state.write(fields.next("state"));
+        if let Expected::Version(version) = self.expected {
+            fields.number("version", version);
+        }
+        if let Some(token) = &self.token {
+            token.write(&mut fields);
+        }
+        fields.close();
+        out
     }
 
     /// The document that comes of it.
@@ -149,6 +175,20 @@ impl Section {
 }
 
 impl Token {
+    /// None where it is longer than the cloud takes.
+    pub fn new(text: &str) -> Option<Token> {
+        (text.len() <= SHADOW_TOKEN_BYTES).then(|| Token(Scalar::string(text)))
+    }
+
+    /// The payload of a request that says nothing else.
+    pub fn payload(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut fields = Fields::open(&mut out);
+        self.write(&mut fields);
+        fields.close();
+        out
+    }
+
     /// None where there is none, or `null`.
     fn of(members: &Members<Value>) -> Result<Option<Token>, Rejection> {
         match members.named("clientToken") {

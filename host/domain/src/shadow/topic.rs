@@ -3,11 +3,14 @@
 //! `$aws/things/THING/shadow[/name/SHADOW]/{get,update,delete}`, and below each what came of it. Who may publish where
 //! is not decided here: answers are reserved ([`RESERVED`](crate::topic::RESERVED)), requests take a grant.
 
+use serde::{Deserialize, Serialize};
+
 use super::name::{NameError, ShadowId, ShadowName, ThingName};
 use crate::topic::{Topic, TopicError};
 
 /// What may be asked of a shadow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verb {
     Get,
     Update,

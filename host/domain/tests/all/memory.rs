@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgewit_domain::ledger::{
-    Broken, BucketId, DeathNote, Opening, QueueRecord, Records, RowHead, SavedTimer, Usage, row_bytes,
+    Broken, BucketId, DeathNote, Opening, QueueRecord, Records, RowHead, SavedTimer, Usage, row_bytes, shadow_bytes,
 };
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, WallTime};
 use edgewit_domain::queue::QueueNumber;
+use edgewit_domain::shadow::ShadowId;
 use edgewit_domain::topic::Topic;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,7 @@ pub enum Key {
     Value(BucketId, String),
     Bucket(BucketId),
     Retained(String),
+    Shadow(ShadowId),
     Timer(String, String),
 }
 
@@ -80,6 +82,10 @@ impl Memory {
                     let Usage { messages, bytes } = &mut opening.retained;
                     *messages += 1;
                     *bytes += row_bytes(&envelope.message);
+                }
+                (Key::Shadow(id), Value::Bytes(document)) => {
+                    opening.shadows.messages += 1;
+                    opening.shadows.bytes += shadow_bytes(id, document);
                 }
                 _ => {}
             }
@@ -149,6 +155,13 @@ impl Records for Memory {
         })
     }
 
+    fn shadow(&self, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken> {
+        Ok(match self.rows.get(&Key::Shadow(id.clone())) {
+            Some(Value::Bytes(bytes)) => Some(bytes.clone()),
+            _ => None,
+        })
+    }
+
     /// What was removed is gone, so that each piece begins at the first that is left.
     fn clear(&mut self, queue: QueueNumber, _: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken> {
         let of_queue =
@@ -209,6 +222,10 @@ impl Records for Memory {
 
     fn delete_retained(&mut self, topic: &str) {
         self.delete(Key::Retained(topic.to_owned()));
+    }
+
+    fn put_shadow(&mut self, id: &ShadowId, document: &[u8]) {
+        self.put(Key::Shadow(id.clone()), Value::Bytes(document.to_vec()));
     }
 
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer) {

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgewit_domain::delivery::{Parked, circle_to_break};
-use edgewit_domain::ledger::{Broken, Level, NoRoom, Refusal, Room, Sequences, Unit, Usage, row_bytes};
+use edgewit_domain::ledger::{Broken, Level, NoRoom, Planned, Refusal, Room, Sequences, Unit, Usage, row_bytes};
 use edgewit_domain::link::{Fit, NotForCloud};
-use edgewit_domain::message::{Message, Origin, WallTime};
+use edgewit_domain::message::{Envelope, Message, Origin, WallTime};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
 use edgewit_domain::topic::Filter;
@@ -341,6 +341,10 @@ impl Readers for Keeping {
             window.restore(from);
             true
         });
+    }
+
+    fn plan(&mut self, message: Message, cause: &Envelope) -> Option<Planned> {
+        self.hub.plan_answer(message, cause)
     }
 
     fn committed(&mut self, unit: Unit, sequences: Sequences) {

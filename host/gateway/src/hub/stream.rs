@@ -6,12 +6,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use edgewit_domain::config::LiveFullRule;
 use edgewit_domain::message::Envelope;
 use edgewit_domain::routing::ReaderId;
 use edgewit_domain::topic::Filter;
 
 use super::{Hub, Interest, Sink};
-use crate::mailbox::{Mailbox, Taken, current_thread};
+use crate::mailbox::{Mailbox, Slot, Taken, current_thread};
 use crate::queue::Bounds;
 
 /// What matches, as it comes. Ends with the value.
@@ -25,13 +26,23 @@ impl Hub {
     /// A message that matches several filters comes once. First come the retained messages that match; blocks until they
     /// are read.
     pub fn subscribe(self: &Arc<Self>, filters: Vec<Filter>, bounds: Bounds) -> Stream {
+        let wanted = filters.clone();
+        let (stream, slot) = self.open(filters, bounds);
+        self.replay_retained(wanted.into_iter().map(|filter| (filter, slot)).collect(), &stream.mailbox);
+        stream
+    }
+
+    /// As [`Hub::subscribe`], for who waits for an answer and not for what was retained before: blocks for nothing.
+    pub(crate) fn listen(self: &Arc<Self>, filters: Vec<Filter>, messages: u64) -> Stream {
+        self.open(filters, Bounds { messages, bytes: u64::MAX, full: LiveFullRule::DropOldest }).0
+    }
+
+    fn open(self: &Arc<Self>, filters: Vec<Filter>, bounds: Bounds) -> (Stream, Slot) {
         let mailbox = Arc::new(Mailbox::default());
         let slot = mailbox.open(bounds);
-        let retained = filters.iter().map(|filter| (filter.clone(), slot)).collect();
         let interest = Interest { filters, owner: None, own: false, qos0: true };
         let reader = self.attach(interest, Sink { mailbox: mailbox.clone(), slot });
-        self.replay_retained(retained, &mailbox);
-        Stream { hub: self.clone(), mailbox, reader }
+        (Stream { hub: self.clone(), mailbox, reader }, slot)
     }
 }
 

@@ -32,6 +32,8 @@ mod queues;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod state;

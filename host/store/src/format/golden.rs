@@ -6,6 +6,7 @@ use std::time::Duration;
 use edgewit_domain::ledger::{BucketId, DeathNote, QueueRecord, SavedTimer};
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, PayloadFormat, Qos, Trail, WallTime};
 use edgewit_domain::queue::{DeadOf, QueueId, QueueNumber};
+use edgewit_domain::shadow::{ShadowId, ShadowName, ThingName};
 use edgewit_domain::topic::Topic;
 
 use super::bytes::Reader;
@@ -70,6 +71,12 @@ fn the_keys_of_every_kind_of_row_stay_what_they_are() {
     check(&key::value(&own, "k"), b"vown/c/n\0k");
     check(&key::timer("c", "n"), b"sc\0n");
     check(&key::digest("n"), b"dn");
+    let classic = ShadowId::classic(ThingName::parse("t").unwrap());
+    let named = ShadowId::named(classic.thing.clone(), ShadowName::parse("n").unwrap());
+    for (id, golden) in [(classic, &b"wt\0"[..]), (named, b"wt\0n")] {
+        check(&key::shadow(&id), golden);
+        assert_eq!(key::shadow_of(golden), Some(id));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use edgewit_domain::ledger::BucketId;
 use edgewit_domain::queue::QueueNumber;
+use edgewit_domain::shadow::{ShadowId, ShadowName, ThingName};
 
 /// The gateway's uptime.
 pub const UPTIME: &[u8] = b"u";
@@ -14,6 +15,7 @@ pub const BUCKETS: u8 = b'b';
 pub const VALUES: u8 = b'v';
 pub const TIMERS: u8 = b's';
 pub const DIGESTS: u8 = b'd';
+pub const SHADOWS: u8 = b'w';
 
 /// Room for every key that has no text in it.
 pub type Short = [u8; 13];
@@ -101,6 +103,29 @@ pub fn timer(component: &str, name: &str) -> Vec<u8> {
     let mut key = timers(component);
     key.extend_from_slice(name.as_bytes());
     key
+}
+
+/// What the keys of all shadows of a thing begin with.
+pub fn shadows(thing: &ThingName) -> Vec<u8> {
+    let mut key = text(SHADOWS, thing.as_str());
+    key.push(0);
+    key
+}
+
+/// The classic one has an empty name.
+pub fn shadow(id: &ShadowId) -> Vec<u8> {
+    let mut key = shadows(&id.thing);
+    key.extend_from_slice(id.name.as_ref().map_or("", ShadowName::as_str).as_bytes());
+    key
+}
+
+/// The shadow in a key.
+pub fn shadow_of(key: &[u8]) -> Option<ShadowId> {
+    let text = std::str::from_utf8(key.strip_prefix(&[SHADOWS])?).ok()?;
+    let (thing, name) = text.split_once('\0')?;
+    let thing = ThingName::parse(thing).ok()?;
+    let name = if name.is_empty() { None } else { Some(ShadowName::parse(name).ok()?) };
+    Some(ShadowId { thing, name })
 }
 
 /// Of compiled code.

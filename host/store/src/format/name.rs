@@ -52,6 +52,7 @@ fn of_no_queue(key: &[u8]) -> Option<String> {
         key::BUCKETS => format!("what is counted of bucket {}", text(rest)),
         key::VALUES => pair().map(|(bucket, key)| format!("the value of {key} in bucket {bucket}"))?,
         key::TIMERS => pair().map(|(component, name)| format!("the timer {name} of component {component}"))?,
+        key::SHADOWS => format!("shadow {}", key::shadow_of(key)?),
         key::DIGESTS => format!("the digest of compiled code {}", text(rest)),
         _ => return None,
     })

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ValueChange, ValueRead};
+use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ShadowRead, ValueChange, ValueRead};
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits};
 use edgewit_domain::routing::ReaderId;
+use edgewit_domain::shadow::Limits;
 use edgewit_domain::topic::Topic;
 
 use super::*;
@@ -18,7 +19,11 @@ type Told = (Vec<String>, Vec<u64>);
 
 /// Notes what it is told.
 #[derive(Clone, Default)]
-pub(crate) struct Notes(Arc<Mutex<Vec<Told>>>);
+pub(crate) struct Notes {
+    told: Arc<Mutex<Vec<Told>>>,
+    /// Where everything goes that services say.
+    said: Arc<Mutex<Vec<QueueNumber>>>,
+}
 
 impl Readers for Notes {
     fn retract(&mut self, _: QueueNumber, _: u64) -> bool {
@@ -29,9 +34,15 @@ impl Readers for Notes {
 
     fn restore(&mut self, _: QueueNumber, _: u64) {}
 
+    fn plan(&mut self, message: Message, cause: &Envelope) -> Option<Planned> {
+        let readers = self.said.lock().unwrap().iter().copied().map(ReaderId::Durable).collect();
+        let origin = Origin::Service("shadow".into());
+        Some(Planned { envelope: Arc::new(Envelope { message, origin, ..cause.clone() }), readers })
+    }
+
     fn committed(&mut self, unit: Unit, sequences: Sequences) {
         let payloads = unit.publishes.iter().map(|planned| text(&planned.envelope)).collect();
-        self.0.lock().unwrap().push((payloads, sequences.to_vec()));
+        self.told.lock().unwrap().push((payloads, sequences.to_vec()));
     }
 
     fn counted(&mut self, _: QueueNumber, _: Level) {}
@@ -53,7 +64,17 @@ pub(crate) fn open(dir: &Path) -> (Store, Notes) {
     let notes = Notes::default();
     let opened = Opened::new(Arc::new(Sqlite::open(dir, &Batch::new()).unwrap())).unwrap();
     let spawn = |run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().spawn(run);
-    (opened.start(notes.clone(), (1 << 20, Duration::from_secs(60)), None, spawn).unwrap(), notes)
+    (
+        opened
+            .start(
+                notes.clone(),
+                Rules { quota: 1 << 20, keep: Duration::from_secs(60), shadows: Limits::default() },
+                None,
+                spawn,
+            )
+            .unwrap(),
+        notes,
+    )
 }
 
 fn database(dir: &Path) -> rusqlite::Connection {
@@ -108,7 +129,7 @@ fn what_was_acknowledged_is_there_after_opening_anew_and_numbers_go_on() {
     let alerts = queue(&store, "alerts", FullRule::Refuse);
     let outcome = store.commit(vec![message(&[alerts], "one"), message(&[alerts], "two")]).unwrap();
     assert_eq!(outcome, Outcome { committed: 2, refusal: None });
-    assert_eq!(*notes.0.lock().unwrap(), [(vec!["one".into()], vec![1]), (vec!["two".into()], vec![2])]);
+    assert_eq!(*notes.told.lock().unwrap(), [(vec!["one".into()], vec![1]), (vec!["two".into()], vec![2])]);
     store.close();
     drop(store);
     let (store, _) = open(dir.path());
@@ -135,10 +156,10 @@ fn the_unit_after_a_refused_one_is_not_tried_and_others_are_untouched() {
     let outcome = store.commit(units).unwrap();
     assert_eq!(
         outcome,
-        Outcome { committed: 1, refusal: Some(Refusal::Stale { bucket: id.clone(), key: "k".into() }) }
+        Outcome { committed: 1, refusal: Some(Refusal::Stale { what: format!("\"k\" in bucket {id}") }) }
     );
     assert_eq!(waiting(&store, alerts), [(1, "before".into())]);
-    assert_eq!(notes.0.lock().unwrap().len(), 1, "only what was committed is delivered");
+    assert_eq!(notes.told.lock().unwrap().len(), 1, "only what was committed is delivered");
     assert_eq!(store.value(&id, "k").unwrap(), None);
     store.commit(vec![Unit { values: vec![change], ..Unit::default() }]).unwrap();
     assert_eq!(store.value(&id, "k").unwrap().as_deref(), Some(b"v".as_slice()));
@@ -152,7 +173,7 @@ fn what_drops_the_oldest_drops_within_one_batch_too() {
     let last = queue(&store, "last", FullRule::DropOldest);
     store.commit((0..10).map(|number| message(&[last], &number.to_string())).collect()).unwrap();
     assert_eq!(waiting(&store, last), [(8, "7".into()), (9, "8".into()), (10, "9".into())]);
-    let told: Vec<u64> = notes.0.lock().unwrap().iter().flat_map(|(_, sequences)| sequences.clone()).collect();
+    let told: Vec<u64> = notes.told.lock().unwrap().iter().flat_map(|(_, sequences)| sequences.clone()).collect();
     assert_eq!(told, [0, 0, 0, 0, 0, 0, 0, 8, 9, 10], "what went in the same batch is delivered to nobody");
 }
 
@@ -232,4 +253,91 @@ fn a_queue_is_cleared_though_none_of_it_can_be_read() {
     let kept = waiting(&store, bad);
     assert_eq!((kept.len(), kept[0].0 >= 4), (1, true), "numbers go on: {kept:?}");
     assert_eq!(waiting(&store, good).len(), 3);
+}
+
+/// A request to the shadow of `t`, heard by nobody.
+fn request(topic: &str, payload: &str) -> Unit {
+    let mut unit = message(&[], payload);
+    let envelope = Arc::make_mut(&mut unit.publishes[0].envelope);
+    envelope.message.topic = Topic::parse(topic).unwrap();
+    unit
+}
+
+const UPDATE: &str = "$aws/things/t/shadow/update";
+
+fn classic() -> ShadowId {
+    ShadowId::classic(ThingName::parse("t").unwrap())
+}
+
+fn version(store: &Store) -> Option<u64> {
+    Some(store.shadow(&classic()).unwrap()?.live()?.version())
+}
+
+fn listed(store: &Store) -> Vec<ShadowId> {
+    store.shadows(Some(&classic().thing), None, 9).unwrap().into_iter().map(|(id, _)| id).collect()
+}
+
+#[test]
+fn a_request_to_a_shadow_is_answered_in_the_transaction_that_keeps_its_document() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, notes) = open(dir.path());
+    let answers = queue(&store, "answers", FullRule::DropOldest);
+    notes.said.lock().unwrap().push(answers);
+    let desire = |number: u32| format!("{{\"state\":{{\"desired\":{{\"a\":{number}}}}}}}");
+    let before = store.commits();
+    store.commit(vec![request(UPDATE, &desire(1))]).unwrap();
+    assert_eq!(store.commits(), before + 1);
+    let (told, sequences) = notes.told.lock().unwrap().pop().unwrap();
+    assert_eq!((told.len(), &*told[0], &*sequences), (4, &*desire(1), &[1, 2, 3][..]));
+    let topics = |store: &Store| -> Vec<String> {
+        let rows = rows(&**store.engine(), answers, 0, (9, 1 << 20)).unwrap().rows;
+        rows.iter().map(|row| row.envelope.message.topic.as_str().replace(UPDATE, "")).collect()
+    };
+    assert_eq!(topics(&store), ["/delta", "/documents", "/accepted"]);
+
+    // One behind the other in one transaction, each sees what the one before it did.
+    store.commit(vec![request(UPDATE, &desire(2)), request(UPDATE, &desire(3))]).unwrap();
+    assert_eq!(version(&store), Some(3));
+    store.close();
+    drop(store);
+    let (store, _) = open(dir.path());
+    assert_eq!((version(&store), listed(&store)), (Some(3), vec![classic()]));
+    store.commit(vec![request("$aws/things/t/shadow/delete", "")]).unwrap();
+    assert_eq!((version(&store), listed(&store)), (None, vec![]));
+}
+
+#[test]
+fn a_unit_that_is_refused_changes_no_shadow() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, notes) = open(dir.path());
+    let update = || request(UPDATE, "{\"state\":{\"reported\":{\"a\":1}}}");
+    let read = |version| ShadowRead { id: classic(), version };
+    let outcome = store.commit(vec![Unit { shadow_reads: vec![read(Some(1))], ..update() }]).unwrap();
+    assert_eq!(outcome.refusal, Some(Refusal::Stale { what: "shadow t".into() }));
+    assert_eq!((version(&store), notes.told.lock().unwrap().len()), (None, 0));
+    for (read, expected) in [(read(None), Some(1)), (read(Some(1)), Some(2)), (read(Some(1)), Some(2))] {
+        store.commit(vec![Unit { shadow_reads: vec![read], ..update() }]).unwrap();
+        assert_eq!(version(&store), expected);
+    }
+}
+
+#[test]
+fn a_shadow_that_cannot_be_read_is_answered_with_a_failure_of_ours_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.commit(vec![request(UPDATE, "{\"state\":{\"reported\":{\"a\":1}}}")]).unwrap();
+    store.close();
+    drop(store);
+    let key = key::shadow(&classic());
+    let mut batch = Batch::new();
+    batch.put(&key, b"{\"shadow\":9}");
+    let engine = Sqlite::open(dir.path(), &Batch::new()).unwrap();
+    engine.commit(&batch).unwrap();
+    drop(engine);
+    let (store, notes) = open(dir.path());
+    let outcome = store.commit(vec![request(UPDATE, "{\"state\":{},\"clientToken\":\"mine\"}")]).unwrap();
+    assert_eq!(outcome.refusal, None);
+    let told = notes.told.lock().unwrap().pop().unwrap().0;
+    assert!(told[1].contains("\"code\":500") && told[1].contains("\"clientToken\":\"mine\""), "{told:?}");
+    assert_eq!(store.engine().get(&key).unwrap().unwrap(), b"{\"shadow\":9}");
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use edgewit_domain::ledger::{Planned, Refusal, Sequences, Unit};
+use edgewit_domain::ledger::{Ledger, Planned, Planner, Refusal, Said, Sequences, Unit};
 use edgewit_domain::queue::QueueNumber;
 
 use super::pending::Submission;
@@ -19,7 +19,7 @@ type Place = (usize, usize);
 /// What the batch made of a submission.
 #[derive(Default)]
 struct Made {
-    sequences: Vec<Sequences>,
+    units: Vec<(Sequences, Said)>,
     refusal: Option<Refusal>,
 }
 
@@ -56,8 +56,10 @@ impl<R: Readers + 'static> Writer<R> {
         };
         self.keep(&gone);
         for (submission, made) in group.into_iter().zip(made) {
-            let committed = made.sequences.len();
-            for (unit, sequences) in submission.units.into_iter().zip(made.sequences) {
+            let committed = made.units.len();
+            for (mut unit, (mut sequences, said)) in submission.units.into_iter().zip(made.units) {
+                unit.publishes.extend(said.publishes);
+                sequences.extend(said.sequences);
                 let sequences = still_there(&unit, sequences, &gone);
                 self.readers.committed(unit, sequences);
             }
@@ -84,13 +86,13 @@ impl<R: Readers + 'static> Writer<R> {
                 let place = (number, place);
                 let applied = match barred.get(&place) {
                     Some(refusal) => Err(refusal.clone()),
-                    None => match self.ledger.apply(unit, &mut rows, &mut windows) {
+                    None => match apply(&mut self.ledger, unit, &mut rows, &mut windows) {
                         Err(broken @ Refusal::Broken(_)) => return Err((Some(place), broken)),
                         applied => applied,
                     },
                 };
                 match applied {
-                    Ok(sequences) => made.sequences.push(sequences),
+                    Ok(applied) => made.units.push(applied),
                     Err(refusal) => {
                         made.refusal = Some(refusal);
                         break;
@@ -103,6 +105,19 @@ impl<R: Readers + 'static> Writer<R> {
         self.write().map_err(|refusal| (None, refusal))?;
         Ok(all)
     }
+}
+
+/// A unit, and what services say to it.
+fn apply(
+    ledger: &mut Ledger,
+    unit: &Unit,
+    rows: &mut Rows<'_>,
+    planner: &mut dyn Planner,
+) -> Result<(Sequences, Said), Refusal> {
+    let sequences = ledger.apply(unit, rows, planner)?;
+    let asks = unit.publishes.iter().any(Planned::asks_shadow);
+    let said = if asks { ledger.answer(unit, rows, planner)? } else { Said::default() };
+    Ok((sequences, said))
 }
 
 /// Keeps units out of the next try: the one that failed, or, where the whole batch did, all of them.

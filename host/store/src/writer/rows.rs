@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use edgewit_domain::ledger::{Broken, BucketId, DeathNote, QueueRecord, Records, RowHead, SavedTimer};
 use edgewit_domain::message::Envelope;
 use edgewit_domain::queue::QueueNumber;
+use edgewit_domain::shadow::ShadowId;
 
 use crate::batch::{Batch, Change};
 use crate::engine::{Engine, EngineError};
@@ -143,6 +144,10 @@ impl Records for Rows<'_> {
         Ok(Some(head.bytes))
     }
 
+    fn shadow(&self, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken> {
+        self.get(&key::shadow(id))
+    }
+
     fn clear(&mut self, queue: QueueNumber, after: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken> {
         let mut from = after.unwrap_or_default();
         let mut left = count;
@@ -228,6 +233,10 @@ impl Records for Rows<'_> {
 
     fn delete_retained(&mut self, topic: &str) {
         self.delete_seen(key::retained(topic));
+    }
+
+    fn put_shadow(&mut self, id: &ShadowId, document: &[u8]) {
+        self.put_seen(key::shadow(id), document);
     }
 
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer) {

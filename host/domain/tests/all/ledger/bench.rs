@@ -11,6 +11,7 @@ use edgewit_domain::ledger::{
 use edgewit_domain::message::WallTime;
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
+use edgewit_domain::shadow::Limits;
 
 use super::model::Model;
 use super::{End, KEEP, Publish, QUEUES, Step, TOPICS};
@@ -41,7 +42,7 @@ impl Bench {
     pub fn new(quota: u64) -> Bench {
         let memory = Memory::default();
         let mut bench = Bench {
-            ledger: Ledger::new(memory.opening(), quota),
+            ledger: Ledger::new(memory.opening(), quota, Limits::default()),
             memory,
             model: Model::new(quota),
             hands: Hands::default(),
@@ -81,7 +82,7 @@ impl Bench {
     fn restart(&mut self) {
         self.hands.0.clear();
         self.model.queues.iter_mut().for_each(|queue| queue.loose = true);
-        self.ledger = Ledger::new(self.memory.opening(), self.quota);
+        self.ledger = Ledger::new(self.memory.opening(), self.quota, Limits::default());
         self.ledger.begin();
         for queue in 0..QUEUES {
             if let Some(limits) = self.model.queues[queue].limits {

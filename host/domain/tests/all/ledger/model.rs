@@ -144,7 +144,7 @@ impl Model {
         for read in &unit.reads {
             let is = self.values.get(&(read.bucket.id.clone(), read.key.clone()));
             if is.map(Vec::as_slice) != read.value.as_deref() {
-                return Err(Refusal::Stale { bucket: read.bucket.id.clone(), key: read.key.clone() });
+                return Err(Refusal::Stale { what: format!("\"{}\" in bucket {}", read.key, read.bucket.id) });
             }
         }
         if !unit.only_frees() && self.bytes() + grown(unit) > self.quota {

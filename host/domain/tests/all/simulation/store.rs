@@ -7,6 +7,7 @@ use std::time::Duration;
 use edgewit_domain::ledger::{Consumed, Ledger, NoRoom, Refusal, Room, Sequences, Unit, Usage, Windows, row_bytes};
 use edgewit_domain::message::Envelope;
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
+use edgewit_domain::shadow::Limits;
 
 use super::{Text, said};
 use crate::memory::{Key, Memory, Value};
@@ -72,7 +73,7 @@ pub fn number(queue: usize) -> QueueNumber {
 impl Store {
     pub fn new(limits: Vec<(QueueId, QueueLimits)>, quota: u64) -> Store {
         let memory = Memory::default();
-        let ledger = Ledger::new(memory.opening(), quota);
+        let ledger = Ledger::new(memory.opening(), quota, Limits::default());
         let (readers, rooms, pending) = Default::default();
         let (under_way, dropped) = Default::default();
         let mut store = Store { memory, ledger, readers, rooms, limits, pending, under_way, quota, dropped };
@@ -81,7 +82,7 @@ impl Store {
     }
 
     fn open(&mut self) {
-        self.ledger = Ledger::new(self.memory.opening(), self.quota);
+        self.ledger = Ledger::new(self.memory.opening(), self.quota, Limits::default());
         (self.readers, self.rooms) = Default::default();
         self.ledger.begin();
         for (place, (id, limits)) in self.limits.iter().enumerate() {

@@ -1,0 +1,123 @@
+//! Shadows in the ledger: a message on the topic of a request *is* the request, whoever published it, and what comes
+//! of it is committed with it.
+//!
+//! The document, its answers and the rows of whoever waits for them are one transaction, decided here in commit order
+//! like everything that depends on what was there before. Answers are messages of a service, and go their hops on: a
+//! circle that leads through a shadow ends like any other. A document that cannot be read is answered as the cloud
+//! answers for its own failures, and stays for the operator to see.
+
+use crate::ledger::unit::{Planned, Refusal, Sequences, Unit};
+use crate::ledger::{Ledger, Records, Windows};
+use crate::limits::SHADOWS;
+use crate::message::{Envelope, Message, PayloadFormat, Qos};
+use crate::shadow::{Outcome, Rejection, Request, RequestTopic, ShadowId, Stored, answer};
+use crate::topic::Topic;
+
+/// Who knows the readers of a message.
+pub trait Planner: Windows {
+    /// Plans what a service says because of another message; nothing where it would run in a circle.
+    fn plan(&mut self, message: Message, cause: &Envelope) -> Option<Planned>;
+}
+
+/// What services said to the messages of a unit.
+#[derive(Debug, Default)]
+pub struct Said {
+    pub publishes: Vec<Planned>,
+    /// Of their durable rows. Zero where a queue is out of use.
+    pub sequences: Sequences,
+}
+
+/// What a handling saw of a shadow: its version, or that there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShadowRead {
+    pub id: ShadowId,
+    pub version: Option<u64>,
+}
+
+/// The request that a message on this topic is, if it is one. One to a shadow that there cannot be is none.
+pub(super) fn request_on(topic: &Topic) -> Option<RequestTopic> {
+    RequestTopic::parse(topic)?.ok()
+}
+
+impl Ledger {
+    /// Answers the requests among the messages of a unit that is part of the batch.
+    pub fn answer(
+        &mut self,
+        unit: &Unit,
+        records: &mut dyn Records,
+        planner: &mut dyn Planner,
+    ) -> Result<Said, Refusal> {
+        let mut said = Said::default();
+        for planned in &unit.publishes {
+            let Some(request) = request_on(&planned.envelope.message.topic) else { continue };
+            let outcome = self.outcome(&request, &planned.envelope, records);
+            for (reply, body) in outcome.answers {
+                // Made of a topic that is one.
+                let Ok(topic) = request.reply(reply) else { continue };
+                let message =
+                    Message { qos: Qos::AtLeastOnce, payload_format: PayloadFormat::Text, ..Message::new(topic, body) };
+                said.publishes.extend(planner.plan(message, &planned.envelope));
+            }
+        }
+        for planned in &said.publishes {
+            for queue in planned.queues() {
+                let is_open = self.queues.get(&queue).is_some_and(|queue| !queue.damaged);
+                let sequence = match is_open {
+                    true => self.append(queue, &planned.envelope, None, records, planner)?,
+                    false => 0,
+                };
+                said.sequences.push(sequence);
+            }
+        }
+        Ok(said)
+    }
+
+    /// What comes of one request, with the document already changed.
+    fn outcome(&mut self, request: &RequestTopic, envelope: &Envelope, records: &mut dyn Records) -> Outcome {
+        let (payload, now) = (&envelope.message.payload, envelope.received.unix_ms / 1000);
+        let rejected = |rejection: &Rejection| {
+            let token = match Request::parse(request.verb, payload, &self.shadow_limits) {
+                Ok(request) => request.token().cloned(),
+                Err(refused) => refused.token,
+            };
+            Outcome::rejected(rejection, token.as_ref())
+        };
+        let Ok(row) = records.shadow(&request.id) else { return rejected(&Rejection::Internal) };
+        let Ok(stored) = row.as_deref().map(Stored::decode).transpose() else { return rejected(&Rejection::Internal) };
+        let outcome = answer(request, payload, stored.as_ref(), now, &self.shadow_limits);
+        let Some(after) = &outcome.stored else { return outcome };
+        if row.is_none() && self.shadows.messages >= SHADOWS {
+            return rejected(&Rejection::TooManyRequests);
+        }
+        let encoded = after.encode();
+        self.count_shadow(&request.id, row.as_deref(), &encoded);
+        records.put_shadow(&request.id, &encoded);
+        outcome
+    }
+
+    fn count_shadow(&mut self, id: &ShadowId, before: Option<&[u8]>, after: &[u8]) {
+        let shadows = &mut self.shadows;
+        match before {
+            Some(before) => shadows.bytes = shadows.bytes.saturating_sub(shadow_bytes(id, before)),
+            None => shadows.messages += 1,
+        }
+        shadows.bytes += shadow_bytes(id, after);
+    }
+
+    pub(super) fn check_shadows(reads: &[ShadowRead], records: &dyn Records) -> Result<(), Refusal> {
+        for read in reads {
+            let row = records.shadow(&read.id)?;
+            let version = row.as_deref().and_then(|row| Stored::decode(row).ok()?.live().map(|live| live.version()));
+            if version != read.version {
+                return Err(Refusal::Stale { what: format!("shadow {}", read.id) });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a shadow counts in the store.
+pub fn shadow_bytes(id: &ShadowId, row: &[u8]) -> u64 {
+    let name = id.name.as_ref().map_or(0, |name| name.as_str().len());
+    (id.thing.as_str().len() + name + row.len()) as u64
+}
