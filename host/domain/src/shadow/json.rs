@@ -146,23 +146,20 @@ impl<V> Members<V> {
     }
 
     pub fn get(&self, name: &Scalar) -> Option<&V> {
-        let at = self.0.binary_search_by(|(found, _)| found.cmp(name)).ok()?;
-        self.0.get(at).map(|(_, value)| value)
+        self.0.get(self.place(name)?).map(|(_, value)| value)
     }
 
     pub fn named(&self, name: &str) -> Option<&V> {
-        let at = self.place(name)?;
-        self.0.get(at).map(|(_, value)| value)
+        self.get(&Scalar::string(name))
     }
 
     pub fn take(&mut self, name: &str) -> Option<V> {
-        let at = self.place(name)?;
+        let at = self.place(&Scalar::string(name))?;
         Some(self.0.remove(at).1)
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
-        let name = Scalar::string(name);
-        self.0.binary_search_by(|(found, _)| found.cmp(&name)).ok()
+    fn place(&self, name: &Scalar) -> Option<usize> {
+        self.0.binary_search_by(|(found, _)| found.cmp(name)).ok()
     }
 
     /// Every value changed, if every one can be.
