@@ -217,7 +217,7 @@ fn read(payload: &[u8], depth: usize) -> Result<Parsed, Rejection> {
 
 /// Of a payload that needs to be nothing else, not even JSON.
 fn token_alone(payload: &[u8]) -> Result<Option<Token>, Rejection> {
-    match read(payload, 1) {
+    match read(payload, LEVELS_AROUND) {
         Ok(Parsed { value: Value::Object(members), .. }) => Token::of(&members),
         _ => Ok(None),
     }
