@@ -7,7 +7,7 @@
 use super::Limits;
 use super::delta::delta;
 use super::document::{Document, Node, Stored, write_times};
-use super::json::Fields;
+use super::json::{Fields, Times};
 use super::name::ShadowId;
 use super::rejection::Rejection;
 use super::request::{Request, Token, Update};
@@ -76,7 +76,7 @@ impl Update {
     fn accepted(&self, document: &Document, now: u64) -> Vec<u8> {
         body(3 * self.state.len(), |fields| {
             self.state.write(fields.next("state"));
-            write_times(fields.next("metadata"), &self.state, now);
+            write_times(&self.state, now, &mut Times::default(), fields.next("metadata"));
             write_envelope(fields, Some(document.version), now, self.token.as_ref());
         })
     }
@@ -85,7 +85,7 @@ impl Update {
         let delta = delta(&document.desired, &document.reported)?;
         Some(body(document.size(), |fields| {
             delta.write_state(fields.next("state"));
-            delta.write_metadata(fields.next("metadata"));
+            delta.write_metadata(&mut Times::default(), fields.next("metadata"));
             write_envelope(fields, Some(document.version), now, self.token.as_ref());
         }))
     }
@@ -130,7 +130,8 @@ impl Document {
 
     fn write_metadata(&self, fields: &mut Fields<'_>) {
         let mut metadata = Fields::open(fields.next("metadata"));
-        self.write_sections(&mut metadata, Node::write_metadata);
+        let mut times = Times::default();
+        self.write_sections(&mut metadata, |node, out| node.write_metadata(&mut times, out));
         metadata.close();
     }
 }

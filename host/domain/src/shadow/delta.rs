@@ -6,7 +6,7 @@
 use std::iter::Peekable;
 
 use super::document::Node;
-use super::json::{Members, Scalar, write_members};
+use super::json::{Members, Scalar, Times, write_members};
 
 /// A part of what is desired.
 pub(super) enum Delta<'a> {
@@ -48,11 +48,12 @@ impl Delta<'_> {
         }
     }
 
-    pub fn write_metadata(&self, out: &mut Vec<u8>) {
+    pub fn write_metadata(&self, times: &mut Times, out: &mut Vec<u8>) {
         match self {
-            Delta::Whole(node) => node.write_metadata(out),
+            Delta::Whole(node) => node.write_metadata(times, out),
             Delta::Part(members) => {
-                write_members(out, members.iter().map(|(name, delta)| (*name, delta)), Self::write_metadata);
+                let members = members.iter().map(|(name, delta)| (*name, delta));
+                write_members(out, members, |delta: &Delta<'_>, out| delta.write_metadata(times, out));
             }
         }
     }

@@ -5,7 +5,7 @@
 //! ([`merge`](super::merge), [`encoding`](super::encoding)), which nothing else may make.
 
 use super::delta::delta;
-use super::json::{Fields, Members, Value, write_list, write_members, write_number};
+use super::json::{Fields, Members, Times, Value, write_list, write_members};
 use crate::limits::SHADOW_TOMBSTONE;
 
 /// What the store has of a shadow. A shadow that was never there has nothing.
@@ -115,10 +115,10 @@ impl Node {
         }
     }
 
-    pub fn write_metadata(&self, out: &mut Vec<u8>) {
+    pub fn write_metadata(&self, times: &mut Times, out: &mut Vec<u8>) {
         match self {
-            Node::Leaf { value, at } => write_times(out, value, *at),
-            Node::Branch(members) => write_members(out, members.iter(), Node::write_metadata),
+            Node::Leaf { value, at } => write_times(value, *at, times, out),
+            Node::Branch(members) => write_members(out, members.iter(), |node, out| node.write_metadata(times, out)),
         }
     }
 }
@@ -128,24 +128,22 @@ fn section_len(section: &Members<Node>) -> usize {
 }
 
 /// The metadata of a value that was said as a whole: one time at every leaf, `null` being one.
-pub(super) fn write_times(out: &mut Vec<u8>, value: &Value, at: u64) {
+pub(super) fn write_times(value: &Value, at: u64, times: &mut Times, out: &mut Vec<u8>) {
     match value {
-        Value::Null | Value::Scalar(_) => {
-            out.extend_from_slice(b"{\"timestamp\":");
-            write_number(out, at);
-            out.push(b'}');
+        Value::Null | Value::Scalar(_) => times.write(at, out),
+        Value::Array(items) => write_list(out, items.iter(), |item, out| write_times(item, at, times, out)),
+        Value::Object(members) => {
+            write_members(out, members.iter(), |value, out| write_times(value, at, times, out));
         }
-        Value::Array(items) => write_list(out, items.iter(), |item, out| write_times(out, item, at)),
-        Value::Object(members) => write_members(out, members.iter(), |value, out| write_times(out, value, at)),
     }
 }
 
 impl Document {
     /// Both sections that have members, below their names.
-    pub(super) fn write_sections(&self, fields: &mut Fields<'_>, write: impl Fn(&Node, &mut Vec<u8>)) {
+    pub(super) fn write_sections(&self, fields: &mut Fields<'_>, mut write: impl FnMut(&Node, &mut Vec<u8>)) {
         for (name, section) in [("desired", &self.desired), ("reported", &self.reported)] {
             if !section.is_empty() {
-                write_members(fields.next(name), section.iter(), &write);
+                write_members(fields.next(name), section.iter(), &mut write);
             }
         }
     }

@@ -263,6 +263,27 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The metadata of leaves. Most have the same time, and it is spelt once.
+#[derive(Default)]
+pub(super) struct Times {
+    last: Option<(u64, Vec<u8>)>,
+}
+
+impl Times {
+    pub fn write(&mut self, at: u64, out: &mut Vec<u8>) {
+        match &self.last {
+            Some((last, text)) if *last == at => out.extend_from_slice(text),
+            _ => {
+                let start = out.len();
+                let mut fields = Fields::open(out);
+                fields.number("timestamp", at);
+                fields.close();
+                self.last = out.get(start..).map(|text| (at, text.to_vec()));
+            }
+        }
+    }
+}
+
 pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
     let start = out.len();
     loop {
