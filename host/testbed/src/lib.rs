@@ -2,7 +2,8 @@
 //! what arrives.
 //!
 //! Only tests depend on it, so it panics where something is not as it should be, and names what is missing. It knows
-//! nothing of edgewit: what is shown with it, any broker and any subscriber would show.
+//! nothing of the gateway: what is shown with it, any broker and any subscriber would show. Of edgewit it has the document
+//! engine alone, for a cloud that keeps shadows.
 
 #![expect(
     clippy::expect_used,
@@ -13,6 +14,7 @@
 
 mod broker;
 mod certificates;
+mod cloud;
 mod network;
 mod observer;
 mod port;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 pub use broker::Broker;
 pub use certificates::{Authority, Identity};
+pub use cloud::{Faults, ShadowCloud};
 pub use network::{Mood, Network};
 pub use observer::{Arrived, Observer};
 pub use port::Port;

@@ -4,3 +4,5 @@
 mod fetch;
 #[cfg(test)]
 mod link;
+#[cfg(test)]
+mod shadow_cloud;
