@@ -308,3 +308,28 @@ pub const SHADOW_TOKEN_BYTES: usize = 64;
 pub const SHADOW_NAME_TOLD_BYTES: usize = 64;
 /// How long a deleted shadow's version is remembered, for one of the same name to go on with.
 pub const SHADOW_TOMBSTONE: Duration = Duration::from_secs(48 * 3600);
+/// Synchronisations of shadows under way at once, of one thing and of all. The rest wait for their turn. What one holds in
+/// memory is two documents, and the cloud permits ten requests of a thing.
+pub const SHADOW_SYNC_PER_THING: usize = 10;
+pub const SHADOW_SYNC_AT_ONCE: usize = 64;
+/// Requests about shadows in a second, to the cloud. The rest wait. The second is the cloud's own limit for one thing.
+pub const SHADOW_SYNC_RATE: Range<u64> = range(50, 1, 1000);
+pub const SHADOW_SYNC_RATE_PER_THING: u64 = 20;
+/// Things whose shadows are kept the same as in the cloud's, and shadows of all of them. `check` refuses more.
+pub const SHADOW_SYNC_THINGS: usize = 1024;
+pub const SHADOW_SYNC_SHADOWS: usize = 10_000;
+/// Silence after which a request about a shadow counts as lost.
+pub const SHADOW_SYNC_REPLY_WAIT: Duration = Duration::from_secs(20);
+/// Wait before a shadow is tried again: first, and up to.
+pub const SHADOW_SYNC_BACKOFF: Duration = Duration::from_secs(2);
+pub const SHADOW_SYNC_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// The same after a refusal that will not pass by itself.
+pub const SHADOW_SYNC_ERROR_WAIT: Duration = Duration::from_secs(3600);
+/// How long a shadow is believed to be as it was last heard of, on a link that stands.
+pub const SHADOW_SYNC_RECONCILE: Duration = Duration::from_secs(24 * 3600);
+/// How long a deletion that the cloud was asked for may still come about.
+pub const SHADOW_SYNC_LATE_DELETE: Duration = Duration::from_secs(3600);
+/// Refusals after which a first document is sent without a version.
+pub const SHADOW_SYNC_BARE_AFTER: u32 = 3;
+/// What is kept of a refusal's text. The rest is left out.
+pub const SHADOW_SYNC_TEXT_BYTES: usize = 256;

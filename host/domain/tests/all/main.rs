@@ -17,4 +17,6 @@ mod shadow;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod sync;
+#[cfg(test)]
 mod warnings;

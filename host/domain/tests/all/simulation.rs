@@ -25,7 +25,7 @@ use edgewit_domain::topic::Filter;
 use crate::memory::{Value, envelope};
 use cloud::Cloud;
 use component::{Around, Component, Killed};
-use random::Random;
+pub use random::Random;
 use store::{Done, From, Store, number};
 
 const PUBLISHERS: usize = 3;

@@ -52,6 +52,11 @@ impl State {
         same_members(&self.desired, &other.desired) && same_members(&self.reported, &other.reported)
     }
 
+    /// Levels of nesting, a section being the first.
+    pub fn depth(&self) -> usize {
+        1 + usize::max(depth(&self.desired), depth(&self.reported))
+    }
+
     /// The patch that makes this one out of `from`: sections, each an object. It has no members if nothing differs.
     pub fn patch_from(&self, from: &State) -> Members<Value> {
         let sections = [Section::Desired, Section::Reported].into_iter().filter_map(|section| {
@@ -69,6 +74,18 @@ impl State {
             None => self.section(section).clone(),
         };
         State { desired: section(Section::Desired), reported: section(Section::Reported) }
+    }
+}
+
+fn depth(members: &Members<Value>) -> usize {
+    members.iter().map(|(_, value)| levels(value)).max().unwrap_or(0)
+}
+
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Scalar(_) => 0,
+        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
+        Value::Object(members) => 1 + depth(members),
     }
 }
 

@@ -1,0 +1,245 @@
+//! What is known of one shadow without its documents, and when it is its turn.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::How;
+use super::plan::{Ask, News};
+use super::row::{Row, Seen};
+use crate::shadow::{Rejection, ShadowId, Unknown};
+
+/// Why a shadow is not the same on both sides. `Display` is for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    #[error("the cloud did not answer")]
+    NoAnswer,
+    #[error("the cloud's answer cannot be read; get the shadow by hand and look for what is not usual in it")]
+    Unreadable,
+    #[error("the cloud refused: {code} {text}")]
+    Refused { code: u16, text: String },
+    #[error(
+        "what both sides say together cannot be kept here: {0}; take something out of the shadow, or raise the limits"
+    )]
+    Local(Rejection),
+    #[error("the store refused the change; it is tried again")]
+    NoRoom,
+    #[error("{0}")]
+    Record(Unknown),
+}
+
+/// Where a shadow is in being made the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    InSync,
+    Waiting,
+    Fetching,
+    Applying,
+    Sending,
+    Deleting,
+    BackingOff,
+    InError,
+    Offline,
+}
+
+impl Standing {
+    pub fn word(self) -> &'static str {
+        match self {
+            Standing::InSync => "in-sync",
+            Standing::Waiting => "waiting",
+            Standing::Fetching => "fetching",
+            Standing::Applying => "applying",
+            Standing::Sending => "sending",
+            Standing::Deleting => "deleting",
+            Standing::BackingOff => "backing-off",
+            Standing::InError => "in-error",
+            Standing::Offline => "offline",
+        }
+    }
+}
+
+/// What an operator is shown of a shadow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub local: Seen,
+    /// The version that was last merged here, and whether the cloud had a shadow then.
+    pub cloud: Seen,
+    /// In running time.
+    pub dirty_since: Option<Duration>,
+    pub problem: Option<Problem>,
+    pub standing: Standing,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    Idle,
+    Getting {
+        token: u64,
+        deadline: Duration,
+    },
+    /// None: only to remember that there is a change.
+    Loading(Option<Box<News>>),
+    Committing(Box<Commit>),
+    Asking {
+        token: u64,
+        deadline: Duration,
+        delete: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Commit {
+    pub news: Option<Box<News>>,
+    pub row: Row,
+    pub ask: Option<Ask>,
+    /// Whether the row says of another update than the one before.
+    pub is_new: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub id: ShadowId,
+    pub how: How,
+    pub lane: usize,
+    pub phase: Phase,
+    /// The local document, as it was last heard of.
+    pub local: Seen,
+    /// Of the row: the cloud's document, and the local one that both agreed on.
+    pub cloud: u64,
+    pub cloud_is_live: bool,
+    pub agreed: Seen,
+    pub since: Option<u64>,
+    /// Whether `since` is on disk, and whether there is a row at all.
+    pub marked: bool,
+    pub known: bool,
+    /// The cloud's document has to be got.
+    pub fetch: bool,
+    /// The version that others were heard to have come to since the last `get`.
+    pub heard: u64,
+    /// Somebody else was heard to delete it since then.
+    pub claimed: bool,
+    pub refused: Option<(u16, u32)>,
+    pub failures: u32,
+    pub until: Duration,
+    pub began: Option<Duration>,
+    pub reconcile_at: Duration,
+    pub problem: Option<Problem>,
+    /// The problem does not pass by itself.
+    pub in_error: bool,
+    /// A row of a format to come is not touched.
+    pub blocked: bool,
+    pub queued: bool,
+    pub timer: Option<Duration>,
+}
+
+impl Entry {
+    pub fn new(id: ShadowId, how: How, lane: usize, local: Seen, row: Option<&[u8]>) -> Entry {
+        let (row, known, problem) = read(row);
+        let blocked = matches!(problem, Some(Problem::Record(Unknown::Format { .. })));
+        Entry {
+            id,
+            how,
+            lane,
+            phase: Phase::Idle,
+            local,
+            cloud: row.cloud,
+            cloud_is_live: row.base.is_some(),
+            agreed: row.local,
+            since: row.since,
+            marked: row.since.is_some(),
+            known,
+            fetch: true,
+            heard: 0,
+            claimed: false,
+            refused: None,
+            failures: 0,
+            until: Duration::ZERO,
+            began: None,
+            reconcile_at: Duration::ZERO,
+            problem,
+            in_error: blocked,
+            blocked,
+            queued: false,
+            timer: None,
+        }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.since.is_some() || self.local != self.agreed
+    }
+
+    /// Whatever is under way is from before, and asked for once more.
+    pub fn fetch_again(&mut self) {
+        self.fetch = true;
+        if !self.is_idle() {
+            self.heard = u64::MAX;
+        }
+    }
+
+    /// Something changed: what was in error is tried again.
+    pub fn revive(&mut self, now: Duration) {
+        if self.in_error {
+            self.in_error = false;
+            self.until = now;
+        }
+    }
+
+    /// When it is its turn.
+    pub fn due(&self, online: bool) -> Option<Duration> {
+        if self.blocked {
+            return None;
+        }
+        if !online {
+            return (self.is_dirty() && !self.marked && self.known).then_some(self.until);
+        }
+        if !self.fetch && !self.is_dirty() {
+            return Some(self.reconcile_at);
+        }
+        let paced = self.began.map_or(Duration::ZERO, |began| began.saturating_add(self.how.every));
+        Some(self.until.max(paced))
+    }
+
+    /// After a commit: what the row says.
+    pub fn take(&mut self, row: &Row) {
+        self.cloud = row.cloud;
+        self.cloud_is_live = row.base.is_some();
+        self.agreed = row.local;
+        self.since = row.since;
+        self.marked = row.since.is_some();
+        self.known = true;
+    }
+
+    pub fn status(&self, now: Duration, online: bool) -> Status {
+        let standing = match &self.phase {
+            _ if self.in_error => Standing::InError,
+            Phase::Getting { .. } => Standing::Fetching,
+            Phase::Asking { delete: true, .. } => Standing::Deleting,
+            Phase::Asking { .. } => Standing::Sending,
+            Phase::Loading(_) | Phase::Committing(_) => Standing::Applying,
+            Phase::Idle if !online => Standing::Offline,
+            Phase::Idle if self.until > now => Standing::BackingOff,
+            Phase::Idle if self.fetch || self.is_dirty() => Standing::Waiting,
+            Phase::Idle => Standing::InSync,
+        };
+        Status {
+            local: self.local,
+            cloud: if self.cloud_is_live { Seen::Live(self.cloud) } else { Seen::Absent },
+            dirty_since: self.since.map(Duration::from_secs),
+            problem: self.problem.clone(),
+            standing,
+        }
+    }
+}
+
+/// A row that is damaged counts as none: both sides are then merged as if they had never met, which loses nothing.
+pub(super) fn read(bytes: Option<&[u8]>) -> (Row, bool, Option<Problem>) {
+    match bytes.map(Row::decode) {
+        None => (Row::default(), false, None),
+        Some(Ok(row)) => (row, true, None),
+        Some(Err(unknown)) => (Row::default(), false, Some(Problem::Record(unknown))),
+    }
+}

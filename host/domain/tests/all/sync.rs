@@ -1,0 +1,135 @@
+//! Shadows on both sides of a link, over simulated days: every fault that a network and a cloud have, alone and in pairs,
+//! with kills between any two steps, a store that refuses, and a wall clock that jumps.
+//!
+//! In the end both sides say the same; what a side said last of what only it says is what they say; and no more was
+//! asked of the cloud than changes and faults explain. A seed that fails is named, with the switches that were on; with
+//! it in `EDGEWIT_SEED`, when this is built, it runs alone. `PROPTEST_CASES` says how many seeds a switch or pair gets.
+
+mod network;
+mod world;
+mod writers;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use edgewit_domain::shadow::Stored;
+use edgewit_domain::shadow::sync::How;
+use serde_json::Value;
+
+use network::{Fault, Faults};
+use world::{EPOCH, Shadow, World, id};
+use writers::Writer;
+
+const DAYS: u64 = 2;
+
+fn shadows() -> Vec<Shadow> {
+    let how = |every| How { every: Duration::from_secs(every), ..How::default() };
+    vec![
+        Shadow { id: id("gw", "kept"), how: how(0), deletes: false },
+        Shadow { id: id("gw", "periodic"), how: how(60), deletes: false },
+        Shadow { id: id("gw", "deleted"), how: how(0), deletes: true },
+        Shadow { id: id("other", "deleted"), how: how(30), deletes: true },
+    ]
+}
+
+fn state(stored: Option<&Stored>) -> Option<Value> {
+    let body = stored?.live()?.body(EPOCH, None);
+    let mut body: Value = serde_json::from_slice(&body).unwrap();
+    let mut state = body["state"].take();
+    state.as_object_mut().unwrap().remove("delta");
+    Some(state)
+}
+
+impl World {
+    fn check_both_say_the_same(&self) {
+        for shadow in &self.shadows {
+            let local = state(self.disk[&shadow.id].0.as_ref());
+            let cloud = state(self.cloud.shadows.get(&shadow.id));
+            let status = self.sync.status(self.now, &shadow.id);
+            assert_eq!(local, cloud, "{}: here and in the cloud, {status:?}", shadow.id);
+        }
+    }
+
+    /// What nobody else writes is as it was said last, unless a deletion came after it.
+    fn check_nothing_is_lost(&self) {
+        for shadow in &self.shadows {
+            let said = &self.said[&shadow.id];
+            let found = state(self.disk[&shadow.id].0.as_ref());
+            for ((writer, name), (value, at)) in &said.leaves {
+                // A deletion that we ask the cloud for takes what comes between the look and the deed.
+                let slack = match writer {
+                    Writer::Device => Duration::ZERO,
+                    Writer::Cloud => Duration::from_secs(600),
+                };
+                let local_deletion = said.deleted.get(&Writer::Device).map(|deleted| *deleted + slack);
+                let deletion = local_deletion.max(said.deleted.get(&Writer::Cloud).copied());
+                if deletion.is_some_and(|deleted| deleted >= *at) {
+                    continue;
+                }
+                let section = if *writer == Writer::Device { "reported" } else { "desired" };
+                let found = found.as_ref().and_then(|state| state[section]["own"][name].as_u64());
+                assert_eq!(found, *value, "{}: {section}.own.{name} as said at {at:?}; {said:?}", shadow.id);
+            }
+        }
+    }
+
+    fn check_requests(&self) {
+        let counts = self.counts;
+        let days = self.now.as_secs() / 43_200 + 1;
+        let reconciled = days * self.shadows.len() as u64;
+        let most = 2 * counts.changes + 4 * self.faults.happened + 2 * counts.dirty + counts.asked_for + reconciled;
+        assert!(counts.requests <= most, "{} requests, at most {most}: {counts:?} {:?}", counts.requests, self.faults);
+    }
+}
+
+fn check(switches: &[Fault], kills: bool, seed: u64) {
+    let run = || {
+        let mut world = World::new(seed, shadows());
+        let percent = [10, 3, 30][seed as usize % 3];
+        world.faults = Faults { switches: switches.to_vec(), percent, happened: 0 };
+        (world.kills, world.refuses) = (kills, kills);
+        world.live(DAYS);
+        world.rest();
+        world.check_both_say_the_same();
+        world.check_nothing_is_lost();
+        world.check_requests();
+        // Otherwise nothing was shown.
+        let (counts, happened) = (world.counts, world.faults.happened);
+        assert!(counts.changes > 200 && counts.requests > 100 && (switches.is_empty() || happened > 0), "{counts:?}");
+    };
+    let ended = catch_unwind(AssertUnwindSafe(run));
+    assert!(ended.is_ok(), "the seed was {seed}, the switches {switches:?}; what failed stands above");
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = option_env!("EDGEWIT_SEED").and_then(|seed| seed.parse().ok()) {
+        return seed..seed + 1;
+    }
+    let first = number("PROPTEST_RNG_SEED").unwrap_or(1);
+    first..first + number("PROPTEST_CASES").unwrap_or(256).div_ceil(64)
+}
+
+/// Alone and in pairs; without any as well.
+fn every_switch() -> Vec<Vec<Fault>> {
+    let mut all = vec![Vec::new()];
+    for (place, one) in Fault::ALL.into_iter().enumerate() {
+        all.push(vec![one]);
+        all.extend(Fault::ALL[place + 1..].iter().map(|two| vec![one, *two]));
+    }
+    all
+}
+
+#[test]
+fn both_sides_come_to_say_the_same_and_nothing_is_lost_under_every_fault_and_pair_of_faults() {
+    for switches in every_switch() {
+        seeds().for_each(|seed| check(&switches, false, seed));
+    }
+}
+
+#[test]
+fn the_same_holds_when_the_process_is_killed_between_any_two_steps_and_the_store_refuses() {
+    for switches in every_switch() {
+        seeds().for_each(|seed| check(&switches, true, seed));
+    }
+}
