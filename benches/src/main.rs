@@ -18,6 +18,7 @@ mod footprint;
 mod isolation;
 mod machine;
 mod raw;
+mod shadow;
 mod start;
 mod store;
 
@@ -44,6 +45,11 @@ const BENCHES: &[Bench] = &[
     ),
     ("drain", "a backlog through a real broker with TLS, against a bare publisher with the same window", drain::run),
     ("backlog", "what a queue of a million messages costs a start, a publisher, and in memory", backlog::run),
+    (
+        "shadow",
+        "an update of a device shadow, alone and until its answers are heard, against the bare engine",
+        shadow::run,
+    ),
     ("churn", "how large the files get while two million messages go through a queue of a thousand", churn::run),
 ];
 

@@ -121,7 +121,7 @@ fn render(stats: &StoreStats) -> String {
     let clean =
         if stats.clean { "in good order" } else { "not in good order; the gateway puts that right when it starts" };
     format!(
-        "engine    {}\non disk   {} ({} free for new rows)\nqueues    {} with {} messages, {}\nretained  {}\nbuckets   {} with {}\nuptime    {}\nclosed    {clean}\n",
+        "engine    {}\non disk   {} ({} free for new rows)\nqueues    {} with {} messages, {}\nretained  {}\nbuckets   {} with {}\nshadows   {} with {}\nuptime    {}\nclosed    {clean}\n",
         stats.engine,
         units::bytes(stats.bytes),
         units::bytes(stats.free_bytes),
@@ -131,6 +131,8 @@ fn render(stats: &StoreStats) -> String {
         units::count(stats.retained),
         units::count(stats.buckets),
         units::bytes(stats.bucket_bytes),
+        units::count(stats.shadows),
+        units::bytes(stats.shadow_bytes),
         units::milliseconds(stats.uptime_ms),
     )
 }

@@ -350,6 +350,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Shadows, deleted ones among them, and their bytes.
+    pub fn shadows(&self) -> Usage {
+        self.shadows
+    }
+
     /// Bytes of everything that is kept.
     pub fn bytes(&self) -> u64 {
         let queues: u64 = self.queues.values().map(|queue| queue.record.bytes).sum();

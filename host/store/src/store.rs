@@ -239,6 +239,26 @@ impl Store {
         Ok(found)
     }
 
+    /// Forgets shadows that were deleted longer ago than they are remembered, at most `count` of them. Says how many;
+    /// `now` is the second since 1970.
+    pub fn forget_shadows(&self, now: u64, count: usize) -> Result<usize, Refusal> {
+        let mut over = Vec::new();
+        range(&*self.engine, &[key::SHADOWS], &key::end(&[key::SHADOWS]), |key, row| {
+            if Stored::decode(row).is_ok_and(|stored| stored.is_over(now)) {
+                over.push(key::shadow_of(key)?);
+            }
+            Some(if over.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        let found = over.len();
+        if found > 0 {
+            // Looked at again: it may have come back meanwhile.
+            self.wait_turn(move |turn| {
+                over.iter().try_for_each(|id| turn.ledger.forget_shadow(id, now, turn.records))
+            })?;
+        }
+        Ok(found)
+    }
+
     /// The one-shot timers of a component.
     pub fn timers(&self, component: &str) -> Result<Vec<(String, SavedTimer)>, Broken> {
         let prefix = key::timers(component);

@@ -81,6 +81,7 @@ pub trait Records {
     fn put_retained(&mut self, envelope: &Envelope);
     fn delete_retained(&mut self, topic: &str);
     fn put_shadow(&mut self, id: &ShadowId, document: &[u8]);
+    fn delete_shadow(&mut self, id: &ShadowId);
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer);
     fn delete_timer(&mut self, component: &str, name: &str);
 }

@@ -104,6 +104,18 @@ impl Ledger {
         shadows.bytes += shadow_bytes(id, after);
     }
 
+    /// Forgets a shadow that was deleted so long ago that nothing follows from it any more; `now` is the second since
+    /// 1970. Part of a batch.
+    pub fn forget_shadow(&mut self, id: &ShadowId, now: u64, records: &mut dyn Records) -> Result<(), Refusal> {
+        let Some(row) = records.shadow(id)? else { return Ok(()) };
+        if Stored::decode(&row).is_ok_and(|stored| stored.is_over(now)) {
+            records.delete_shadow(id);
+            self.shadows.messages = self.shadows.messages.saturating_sub(1);
+            self.shadows.bytes = self.shadows.bytes.saturating_sub(shadow_bytes(id, &row));
+        }
+        Ok(())
+    }
+
     pub(super) fn check_shadows(reads: &[ShadowRead], records: &dyn Records) -> Result<(), Refusal> {
         for read in reads {
             let row = records.shadow(&read.id)?;

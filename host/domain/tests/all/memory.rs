@@ -228,6 +228,10 @@ impl Records for Memory {
         self.put(Key::Shadow(id.clone()), Value::Bytes(document.to_vec()));
     }
 
+    fn delete_shadow(&mut self, id: &ShadowId) {
+        self.delete(Key::Shadow(id.clone()));
+    }
+
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer) {
         self.put(Key::Timer(component.to_owned(), name.to_owned()), Value::Timer(timer.clone()));
     }

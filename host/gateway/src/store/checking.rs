@@ -2,7 +2,7 @@
 //!
 //! On a thread of its own, since a check waits to leave the disk to others. What is damaged in a queue takes that queue
 //! out of use, by name, as it would when its reader came to it; damage anywhere else is said, and hurts only who asks for
-//! what was there.
+//! what was there. What nobody comes across any more, shadows that were deleted long ago, is forgotten on the way.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -10,9 +10,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use edgewit_domain::limits::{CHECK_AFTER, CHECK_BYTES_PER_SECOND, CHECK_EVERY};
+use edgewit_domain::limits::{CHECK_AFTER, CHECK_BYTES_PER_SECOND, CHECK_EVERY, SWEEP_ROWS};
+use edgewit_domain::message::WallTime;
 use edgewit_store::engine::{Engine, Finding, Progress};
 
+use crate::clock::wall;
 use crate::hub::Hub;
 use crate::store::tools::{Damage, damage};
 use crate::sync::lock;
@@ -69,6 +71,19 @@ fn run(engine: &dyn Engine, hub: &Arc<Hub>, ending: &Arc<Ending>) {
                 tracing::debug!(rows = checked.rows, found = checked.findings.len(), "Read the whole store");
             }
             Err(error) => tracing::warn!(%error, "The store could not be read to its end"),
+        }
+        forget_shadows(hub);
+    }
+}
+
+/// Those that were deleted long ago: nobody else would come across them.
+fn forget_shadows(hub: &Hub) {
+    let (Ok(store), WallTime { unix_ms, trusted: true }) = (hub.store(), wall()) else { return };
+    loop {
+        match store.forget_shadows(unix_ms / 1000, SWEEP_ROWS) {
+            Ok(SWEEP_ROWS) => {}
+            Ok(_) => return,
+            Err(refusal) => return tracing::warn!(%refusal, "Deleted shadows were not forgotten"),
         }
     }
 }

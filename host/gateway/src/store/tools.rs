@@ -53,6 +53,9 @@ pub struct StoreStats {
     pub retained: u64,
     pub buckets: u64,
     pub bucket_bytes: u64,
+    /// Those of deleted shadows that are still remembered among them.
+    pub shadows: u64,
+    pub shadow_bytes: u64,
     /// Running time that was kept last.
     pub uptime_ms: u64,
     /// Whether the last gateway ended in good order.
@@ -128,6 +131,8 @@ impl StorePlace {
             retained: contents.retained.messages,
             buckets: contents.buckets.len() as u64,
             bucket_bytes: contents.buckets.iter().map(|(_, bytes)| bytes).sum(),
+            shadows: contents.shadows.messages,
+            shadow_bytes: contents.shadows.bytes,
             uptime_ms: opened.uptime.map_or(0, |(uptime, _)| crate::desk::millis(uptime)),
             clean: disk.left_clean(),
         };

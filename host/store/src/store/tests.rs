@@ -8,7 +8,7 @@ use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, Shadow
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits};
 use edgewit_domain::routing::ReaderId;
-use edgewit_domain::shadow::Limits;
+use edgewit_domain::shadow::{Limits, ShadowName};
 use edgewit_domain::topic::Topic;
 
 use super::*;
@@ -284,6 +284,8 @@ fn a_request_to_a_shadow_is_answered_in_the_transaction_that_keeps_its_document(
     let answers = queue(&store, "answers", FullRule::DropOldest);
     notes.said.lock().unwrap().push(answers);
     let desire = |number: u32| format!("{{\"state\":{{\"desired\":{{\"a\":{number}}}}}}}");
+    // By then the writer has kept the uptime, which is a transaction of its own.
+    store.wait_turn(|_| Ok(())).unwrap();
     let before = store.commits();
     store.commit(vec![request(UPDATE, &desire(1))]).unwrap();
     assert_eq!(store.commits(), before + 1);
@@ -340,4 +342,28 @@ fn a_shadow_that_cannot_be_read_is_answered_with_a_failure_of_ours_and_stays() {
     let told = notes.told.lock().unwrap().pop().unwrap().0;
     assert!(told[1].contains("\"code\":500") && told[1].contains("\"clientToken\":\"mine\""), "{told:?}");
     assert_eq!(store.engine().get(&key).unwrap().unwrap(), b"{\"shadow\":9}");
+}
+
+#[test]
+fn a_deleted_shadow_is_forgotten_when_its_numbers_are_no_longer_needed_and_not_if_it_came_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let names = ["gone", "back", "there"];
+    let ask = |name: &str, verb: &str| {
+        let topic = format!("$aws/things/t/shadow/name/{name}/{verb}");
+        store.commit(vec![request(&topic, "{\"state\":{\"reported\":{\"a\":1}}}")]).unwrap();
+    };
+    names.iter().for_each(|name| ask(name, "update"));
+    ["gone", "back"].iter().for_each(|name| ask(name, "delete"));
+    ask("back", "update");
+    let kept = || {
+        names.map(|name| {
+            let id = ShadowId::named(classic().thing, ShadowName::parse(name).unwrap());
+            store.shadow(&id).unwrap().is_some()
+        })
+    };
+    let two_days = 48 * 3600;
+    assert_eq!((store.forget_shadows(two_days, 9).unwrap(), kept()), (0, [true; 3]));
+    assert_eq!((store.forget_shadows(two_days + 1, 9).unwrap(), kept()), (1, [false, true, true]));
+    assert_eq!(store.wait_turn(|turn| Ok(turn.ledger.shadows().messages)).unwrap(), 2);
 }

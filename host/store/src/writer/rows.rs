@@ -239,6 +239,10 @@ impl Records for Rows<'_> {
         self.put_seen(key::shadow(id), document);
     }
 
+    fn delete_shadow(&mut self, id: &ShadowId) {
+        self.delete_seen(key::shadow(id));
+    }
+
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer) {
         self.row.clear();
         record::write_timer(&mut self.row, timer);
