@@ -96,7 +96,9 @@ impl Inspection {
             let access = match nothing.import(&import.name) {
                 Import::Free | Import::Granted => "free",
                 Import::Denied(denied) => {
-                    grants.extend(denied.cure().map(str::to_owned));
+                    // Interfaces that one grant permits need it once.
+                    let cure = denied.cure().map(str::to_owned);
+                    grants.extend(cure.filter(|cure| !grants.contains(cure)));
                     "needs-grant"
                 }
                 Import::Stub => match optional_grant(&import.name, name) {

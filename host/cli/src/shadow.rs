@@ -229,7 +229,7 @@ fn render(shadows: &[ShadowView], look: Look) -> String {
     }
     let things: BTreeSet<&str> = shadows.iter().map(|shadow| &*shadow.thing).collect();
     let (shadows, things) = (shadows.len() as u64, things.len() as u64);
-    format!("{}\n{} shadows of {} things\n", table.render(look), units::count(shadows), units::count(things))
+    format!("{}\n{} of {}\n", table.render(look), units::counted(shadows, "shadow"), units::counted(things, "thing"))
 }
 
 /// A delta as it is published.

@@ -121,7 +121,7 @@ fn render(stats: &StoreStats) -> String {
     let clean =
         if stats.clean { "in good order" } else { "not in good order; the gateway puts that right when it starts" };
     format!(
-        "engine    {}\non disk   {} ({} free for new rows)\nqueues    {} with {} messages, {}\nretained  {}\nbuckets   {} with {}\nshadows   {} with {}\nuptime    {}\nclosed    {clean}\n",
+        "engine    {}\non disk   {} ({} of it unused)\nqueues    {} with {} messages, {}\nretained  {}\nbuckets   {} with {}\nshadows   {} with {}\nuptime    {}\nclosed    {clean}\n",
         stats.engine,
         units::bytes(stats.bytes),
         units::bytes(stats.free_bytes),

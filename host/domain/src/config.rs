@@ -133,8 +133,13 @@ pub struct Http {
 impl Config {
     /// Reads a configuration file: all of it, or every mistake in it.
     pub fn parse(text: &str) -> Result<Config, Mistakes> {
+        Config::parse_for(text, None)
+    }
+
+    /// As [`Config::parse`], for a gateway that runs: its `${thing}` is the one that it has, whatever is written by now.
+    pub fn parse_for(text: &str, thing: Option<&Arc<str>>) -> Result<Config, Mistakes> {
         let mut mistakes = Vec::new();
-        let config = read(text, &mut mistakes);
+        let config = read(text, thing, &mut mistakes);
         match config {
             Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(Mistakes::new(mistakes)),
@@ -143,7 +148,7 @@ impl Config {
 }
 
 /// Gives `None` only together with a mistake.
-fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Config> {
+fn read(text: &str, thing: Option<&Arc<str>>, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     let lines = Lines::of(text);
     let mut whole = |line, problem: String, cure: &str| {
         mistakes.push(Mistake { line, path: String::new(), problem, cure: cure.to_owned() });
@@ -173,14 +178,14 @@ fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Config> {
         if number < SCHEMA {
             t.mistake("schema", format!("there is no schema {number}"), format!("write `schema = {SCHEMA}`"));
         }
-        Config::read(t)
+        Config::read(t, thing)
     })
 }
 
 impl Config {
-    fn read(t: &mut Table) -> Option<Config> {
+    fn read(t: &mut Table, thing: Option<&Arc<str>>) -> Option<Config> {
         let gateway = t.table("gateway", Gateway::read);
-        t.names.thing = gateway.as_ref().map(|gateway| Arc::clone(&gateway.thing));
+        t.names.thing = thing.or(gateway.as_ref().map(|gateway| &gateway.thing)).cloned();
         let log = t.table("log", Log::read);
         let metrics = t.optional_table("metrics", Metrics::read).flatten();
         let http = t.table("http", |t| Http { ca: t.optional("ca", file) });

@@ -12,6 +12,7 @@ use edgewit_sandbox::Exports;
 use edgewit_sandbox::worker::WorkerCommand;
 use serde::Serialize;
 
+use crate::cloud::LinkFiles;
 use crate::error::chain;
 use crate::files::ConfigFile;
 use crate::loading::{NEVER_RECYCLED, Source};
@@ -59,6 +60,11 @@ pub fn check(path: &Path, worker: &WorkerCommand) -> Report {
     let mut report = Report { file: path.display().to_string(), ..Report::default() };
     let Some((file, text, config)) = read(path, &mut report) else { return report };
     report.warnings = config.warnings().into_iter().map(|warning| finding(&warning.path, warning.problem)).collect();
+    for (name, cloud) in &config.clouds {
+        let unread = LinkFiles::new(file.clone(), cloud).unread();
+        let of_link = |(key, problem)| finding(&format!("cloud.{name}.{key}"), problem);
+        report.warnings.extend(unread.into_iter().map(of_link));
+    }
     let scratch = Scratch::new();
     let source = scratch.and_then(|scratch| Ok((scratch.source(&file, config.gateway.profile, worker)?, scratch)));
     match source {

@@ -33,6 +33,11 @@ impl Clock {
         self.before + self.start.elapsed()
     }
 
+    /// How long this process has been running.
+    pub fn since_start(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     pub fn moment(&self) -> Moment {
         let running = self.now();
         Moment { running, wall: wall(), wall_read: running }

@@ -27,7 +27,7 @@ use crate::files::ConfigFile;
 use crate::hub::Hub;
 use crate::sync::lock;
 use downlink::StoredDownlink;
-use files::LinkFiles;
+pub(crate) use files::LinkFiles;
 use outbox::StoredOutbox;
 use status::Watched;
 

@@ -139,7 +139,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             thing: self.config().gateway.thing.to_string(),
             dev: self.dev,
-            uptime_ms: millis(self.hub.uptime()),
+            uptime_ms: millis(self.hub.since_start()),
             messages: counts.taken,
             circles: counts.circles,
             components: self.components.status(),

@@ -340,8 +340,13 @@ impl Hub {
         lock(&self.uplinked).get(component).copied().unwrap_or_default()
     }
 
+    /// Running time, over all restarts.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.now()
+    }
+
+    pub(crate) fn since_start(&self) -> Duration {
+        self.clock.since_start()
     }
 
     /// There is none where nothing durable can be asked for: in a test, and after the end.

@@ -125,7 +125,7 @@ async fn render(core: &Core) -> String {
     let (status, counts) = (core.status(), core.hub.counts());
     let about = labels(&[("version", &status.version), ("thing", &status.thing), ("dev", &status.dev.to_string())]);
     family(&mut text, "edgewit_info", "gauge", [(about, "1".to_owned())]);
-    let seconds = core.hub.uptime().as_secs_f64();
+    let seconds = core.hub.since_start().as_secs_f64();
     family(&mut text, "edgewit_uptime_seconds", "gauge", [(String::new(), seconds.to_string())]);
     let totals = [("messages", counts.taken), ("deliveries", counts.delivered), ("circles", counts.circles)];
     for (name, value) in totals {

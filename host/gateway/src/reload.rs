@@ -45,7 +45,8 @@ impl Core {
 
     async fn begin(&self) -> Result<Reloading, ReloadError> {
         let file = self.file.clone();
-        let new = blocking(move || parse(&file)).await??;
+        let thing = self.config().gateway.thing.clone();
+        let new = blocking(move || parse(&file, &thing)).await??;
         let running = self.running();
         let changes = running.changes(&new);
         let differing = self.differing(&new).await?;
@@ -97,9 +98,9 @@ impl Core {
     }
 }
 
-fn parse(file: &ConfigFile) -> Result<Config, ReloadError> {
+fn parse(file: &ConfigFile, thing: &Arc<str>) -> Result<Config, ReloadError> {
     let text = file.read()?;
-    Config::parse(&text).map_err(|mistakes| ReloadError::Mistakes { file: file.path(), mistakes })
+    Config::parse_for(&text, Some(thing)).map_err(|mistakes| ReloadError::Mistakes { file: file.path(), mistakes })
 }
 
 /// What only a start of the gateway can change stays as it is.

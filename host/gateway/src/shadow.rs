@@ -7,7 +7,8 @@ use edgewit_domain::control::{Reply, ShadowView};
 use edgewit_domain::limits::ROWS_SHOWN;
 use edgewit_domain::message::{Message, Origin, Qos};
 use edgewit_domain::shadow::{
-    Document, Limits, NameError, Reply as Answer, Request, RequestTopic, ShadowId, ShadowName, ThingName, Token, Verb,
+    Document, Limits, NameError, Rejection, Reply as Answer, Request, RequestTopic, ShadowId, ShadowName, ThingName,
+    Token, Verb,
 };
 use edgewit_domain::topic::Filter;
 use serde::Deserialize;
@@ -28,7 +29,7 @@ impl Core {
     pub(crate) async fn shadow(&self, shadow: (Option<String>, Option<String>), verb: Verb, document: &[u8]) -> Reply {
         let id = match self.shadow_id(shadow.0.as_deref(), shadow.1.as_deref()) {
             Ok(id) => id,
-            Err(error) => return refused(error, "see `edgewit shadow list`"),
+            Err(error) => return refused(error, "see `edgewit shadow ls`"),
         };
         let token = self.hub.new_id().to_string();
         let payload = match payload(verb, document, &token, &self.config().shadow) {
@@ -75,7 +76,7 @@ impl Core {
         let after = after.map(|after| self.shadow_id(Some(&after.thing), after.name.as_deref())).transpose();
         let (thing, after) = match (parsed, after) {
             (Ok(thing), Ok(after)) => (thing, after),
-            (Err(error), _) | (_, Err(error)) => return refused(error, "see `edgewit shadow list`"),
+            (Err(error), _) | (_, Err(error)) => return refused(error, "see `edgewit shadow ls`"),
         };
         let hub = self.hub.clone();
         let listed = tokio::task::spawn_blocking(move || {
@@ -114,7 +115,10 @@ fn told(body: &str) -> Reply {
 
 fn told_as(code: u16, message: &str) -> Reply {
     let cure = match code {
-        404 => "`edgewit shadow list` shows which there are",
+        400 if message == Rejection::InvalidVersion.to_string() => {
+            "leave the version out, or say 1: there is no such shadow yet"
+        }
+        404 => "`edgewit shadow ls` shows which there are",
         409 => "get it, and update the version that it has now",
         413 => "keep less in it, or raise `shadow.bytes`",
         429 => "delete shadows that nobody needs",

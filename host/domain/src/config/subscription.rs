@@ -66,7 +66,10 @@ impl Subscription {
             Some(Kind::Live) => read_live(t),
             Some(Kind::Durable) => Delivery::Durable(DurableQueue::read(t)),
             None => {
-                t.leave_the_rest();
+                // Which of them fit is not known, and a slip is one whatever they are.
+                for key in ["queue", "qos0", "order", "attempts"] {
+                    t.ask(key);
+                }
                 return None;
             }
         };

@@ -9,7 +9,7 @@ use edgewit_net::link::{Files, Material};
 use crate::error::chain;
 use crate::files::ConfigFile;
 
-pub(super) struct LinkFiles {
+pub(crate) struct LinkFiles {
     file: ConfigFile,
     authorities: Option<PathBuf>,
     certificate: Option<PathBuf>,
@@ -23,6 +23,17 @@ impl LinkFiles {
         let (certificate, key) = tls.identity.map(|identity| (identity.certificate, identity.key)).unzip();
         let password = cloud.login.as_ref().and_then(|login| login.password.clone());
         LinkFiles { file, authorities: tls.ca, certificate, key, password }
+    }
+
+    /// Those that cannot be read by now, by their keys below the cloud's.
+    pub fn unread(&self) -> Vec<(&'static str, String)> {
+        let files = [
+            ("ca", &self.authorities),
+            ("certificate", &self.certificate),
+            ("key", &self.key),
+            ("password", &self.password),
+        ];
+        files.into_iter().filter_map(|(key, path)| Some((key, self.text(path.as_ref()).err()?))).collect()
     }
 
     fn text(&self, path: Option<&PathBuf>) -> Result<Option<String>, String> {

@@ -196,3 +196,17 @@ fn a_client_without_a_gateway_says_what_to_do() {
     assert!(matches!(error, ClientError::NotRunning { .. }));
     assert!(error.to_string().contains("start it with `edgewit run --dev`"), "{error}");
 }
+
+#[test]
+fn how_long_it_has_been_running_begins_anew_with_each_start() {
+    let world = World::new(&[]);
+    let running = world.start();
+    eventually("it has been running for a while", || match running.status().uptime_ms {
+        500.. => Ok(()),
+        time => Err(time),
+    });
+    running.gateway.shutdown();
+    let since = std::time::Instant::now();
+    let running = world.start();
+    assert!(u128::from(running.status().uptime_ms) <= since.elapsed().as_millis());
+}

@@ -6,7 +6,7 @@ use edgewit_domain::message::{Message, Origin, Qos};
 use edgewit_domain::topic::Topic;
 use edgewit_gateway::Gateway;
 
-use crate::world::{Running, World, numbers_until};
+use crate::world::{Running, World, eventually, numbers_until};
 
 /// An echo with a durable queue for `NAME/in`.
 fn durable(name: &str, to: &str, further: &str) -> String {
@@ -69,6 +69,26 @@ fn what_is_said_while_the_gateway_ends_is_kept() {
     let running = world.run(&["a"]);
     running.until("a", |status| status.queued == 0);
     assert_eq!(kept(&running, "component/b/in"), numbers(ROUNDS * EACH));
+}
+
+/// Everybody else has ended long before it.
+#[test]
+fn what_a_handler_says_in_its_grace_is_kept() {
+    let sleeper = "[component.s]\nartifact = \"sleeper.wasm\"\nlimits.wall = \"1m\"\ngrant.publish.out = \"sleeper/#\"\n\
+                   subscribe.in.filter = \"s/in\"\nsubscribe.in.delivery = \"durable\"\n";
+    let hears = durable("b", "out", "enabled = false\n").replace("b/in", "sleeper/out");
+    let world = World::new(&[sleeper.to_owned(), hears]);
+    let running = world.run(&["s"]);
+    eventually("it is in the handler's hand", || {
+        publish(&running.gateway, "s/in", 500);
+        match running.command(Command::DropRows { queue: "component/s/in".into() }) {
+            Reply::Counted { rows: 0, .. } => Ok(()),
+            other => Err(other),
+        }
+    });
+    running.gateway.shutdown();
+    let running = world.start();
+    assert_eq!(kept(&running, "component/b/in"), ["awake"]);
 }
 
 #[test]

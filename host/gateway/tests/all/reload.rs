@@ -246,3 +246,27 @@ fn keys_of_the_gateway_take_effect_at_once_or_are_named() {
     running.until_logged("good", "Starting");
     assert_eq!(reload(&running).needs_restart, names(&["gateway.profile"]), "still true");
 }
+
+#[test]
+fn a_thing_that_changed_is_named_nowhere_before_the_next_start() {
+    let says = |level: &str| {
+        let topic = format!("${{thing}}/{level}");
+        echo("a", "").replace("a/out", &topic)
+    };
+    let world = World::new(&[says("one")]);
+    let running = world.run(&["a"]);
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let other = text.replace("thing = \"test\"", "thing = \"other\"").replace("/one", "/two");
+    std::fs::write(world.config(), other).unwrap();
+    let reloaded = reload(&running);
+    assert_eq!((reloaded.needs_restart, reloaded.changed), (names(&["gateway.thing"]), names(&["a"])));
+    let answers = running.listen("+/two");
+    let topics = running.listen("test/two");
+    running.publish("a/in", "ping");
+    assert_eq!((answers.next(), topics.next()), ("ping".to_owned(), "ping".to_owned()));
+    drop(running);
+    let running = world.run(&["a"]);
+    let topics = running.listen("other/two");
+    running.publish("a/in", "ping");
+    assert_eq!(topics.next(), "ping");
+}
