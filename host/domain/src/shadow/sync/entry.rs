@@ -116,7 +116,7 @@ pub(super) struct Entry {
     pub fetch: bool,
     /// The version that others were heard to have come to since the last `get`.
     pub heard: u64,
-    /// Somebody else was heard to delete it since then.
+    /// Somebody else was heard to delete it, and nobody has looked since.
     pub claimed: bool,
     pub refused: Option<(u16, u32)>,
     pub failures: u32,
@@ -182,7 +182,7 @@ impl Entry {
 
     /// Something changed: what was in error is tried again.
     pub fn revive(&mut self, now: Duration) {
-        if self.in_error {
+        if self.in_error && !self.blocked {
             self.in_error = false;
             self.until = now;
         }

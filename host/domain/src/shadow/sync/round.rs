@@ -164,7 +164,6 @@ impl Sync {
         let (token, text) = self.next_token();
         let Some(entry) = self.entry_mut(index) else { return };
         entry.heard = 0;
-        entry.claimed = false;
         entry.phase = Phase::Getting { token, deadline: now.saturating_add(SHADOW_SYNC_REPLY_WAIT) };
         self.publish(now, index, Verb::Get, out, |fields| write_text(fields, &text));
     }
@@ -293,6 +292,7 @@ impl Sync {
             Some(News::Absent { .. }) => entry.fetch = heard > 0,
         }
         if let Some(News::Live { .. } | News::Absent { .. }) = commit.news.as_deref() {
+            entry.claimed = false;
             entry.reconcile_at = now.saturating_add(part(SHADOW_SYNC_RECONCILE, random));
         }
         match commit.ask {
