@@ -78,7 +78,8 @@ pub enum Input {
         session_kept: bool,
     },
     Down,
-    /// Keep this shadow the same from now on, with what the store has of it.
+    /// Keep this shadow the same from now on, with what the store has of it. Of more than
+    /// [`SHADOW_SYNC_SHADOWS`](crate::limits::SHADOW_SYNC_SHADOWS) the rest is left alone; `check` refuses them.
     Watch {
         id: ShadowId,
         how: How,
@@ -114,7 +115,7 @@ pub enum Input {
     Stale {
         id: ShadowId,
     },
-    /// It was not made: the store refused.
+    /// It was not made, or [`Effect::Load`] could not be: the store refused.
     NoRoom {
         id: ShadowId,
     },
@@ -125,7 +126,8 @@ pub enum Input {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Report the local document and the row as they are on disk, with [`Input::Loaded`].
+    /// Report the local document and the row as they are on disk, with [`Input::Loaded`], or [`Input::NoRoom`] where they
+    /// cannot be read.
     Load { id: ShadowId },
     /// In one transaction: make the change, if the local document is still [`Change::from`], with all that such a request
     /// leads to, and put the row. Report [`Input::Committed`], [`Input::Stale`] or [`Input::NoRoom`].

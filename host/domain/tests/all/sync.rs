@@ -6,6 +6,7 @@
 //! it in `EDGEWIT_SEED`, when this is built, it runs alone. `PROPTEST_CASES` says how many seeds a switch or pair gets.
 
 mod bench;
+mod deletions;
 mod many;
 mod network;
 mod steps;
@@ -24,6 +25,11 @@ use world::{EPOCH, Shadow, World, id};
 use writers::Writer;
 
 const DAYS: u64 = 2;
+/// A deletion that we ask the cloud for takes what comes between the look and the deed.
+const LATE: Duration = Duration::from_secs(600);
+/// What says after a deletion what was said before it, while the other side has not heard of either, has changed nothing
+/// that a merge could see: the other side may remove it.
+const AGAIN: Duration = Duration::from_secs(3 * 3_600);
 
 fn shadows() -> Vec<Shadow> {
     let how = |every| How { every: Duration::from_secs(every), ..How::default() };
@@ -73,13 +79,12 @@ impl World {
                 if source.is_some_and(|source| source != *writer) {
                     continue;
                 }
-                // A deletion that we ask the cloud for takes what comes between the look and the deed.
-                let slack = match writer {
-                    Writer::Device => Duration::ZERO,
-                    Writer::Cloud => Duration::from_secs(600),
-                };
-                let local_deletion = said.deleted.get(&Writer::Device).map(|deleted| *deleted + slack);
-                let cloud_deletion = said.deleted.get(&Writer::Cloud).copied();
+                let again = if value.is_none_or(|value| value < 2) { AGAIN } else { Duration::ZERO };
+                let local_deletion = said.deleted.get(&Writer::Device).map(|deleted| {
+                    let late = if *writer == Writer::Cloud { LATE } else { Duration::ZERO };
+                    *deleted + late.max(again)
+                });
+                let cloud_deletion = said.deleted.get(&Writer::Cloud).map(|deleted| *deleted + again);
                 let deletion = match source {
                     None => local_deletion.max(cloud_deletion),
                     Some(Writer::Device) => local_deletion,
@@ -121,7 +126,7 @@ fn check(shadows: Vec<Shadow>, switches: &[Fault], kills: bool, seed: u64) {
         let percent = [10, 3, 30][seed as usize % 3];
         world.faults = Faults { switches: switches.to_vec(), percent, happened: 0 };
         (world.kills, world.refuses) = (kills, kills);
-        world.live(DAYS);
+        world.live(Duration::from_secs(DAYS * 86_400));
         world.rest();
         world.check_both_say_the_same();
         world.check_nothing_is_lost();
@@ -172,5 +177,32 @@ fn the_same_holds_when_the_process_is_killed_between_any_two_steps_and_the_store
 fn one_way_the_source_is_followed_under_every_fault_and_pair_of_faults() {
     for switches in every_switch() {
         seeds().for_each(|seed| check(one_way(), &switches, seed % 2 == 0, seed));
+    }
+}
+
+/// Every step of an hour in turn, and nothing else goes wrong.
+#[test]
+fn a_kill_after_any_step_leaves_nothing_behind() {
+    for seed in seeds() {
+        let mut after = 1;
+        loop {
+            let mut world = World::new(seed, shadows());
+            world.kill_after = Some(after);
+            world.live(Duration::from_secs(3_600));
+            let (killed, steps) = (world.kill_after.is_none(), world.steps);
+            world.kill_after = None;
+            world.rest();
+            let checks = AssertUnwindSafe(|| {
+                world.check_both_say_the_same();
+                world.check_nothing_is_lost();
+                world.check_requests();
+            });
+            assert!(catch_unwind(checks).is_ok(), "the seed was {seed}, the kill after step {after}; see above");
+            if !killed {
+                assert!(steps > 50, "{steps}: otherwise nothing was shown");
+                break;
+            }
+            after += 1;
+        }
     }
 }

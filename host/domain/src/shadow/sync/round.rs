@@ -318,8 +318,12 @@ impl Sync {
     pub(super) fn no_room(&mut self, now: Duration, id: &ShadowId) {
         let Some(index) = self.by_id.get(id).copied() else { return };
         let Some(entry) = self.entry_mut(index) else { return };
-        let Phase::Committing(commit) = &entry.phase else { return };
-        entry.fetch |= !matches!(commit.news.as_deref(), None | Some(News::Nothing));
+        let news = match &entry.phase {
+            Phase::Loading(news) => news.as_deref(),
+            Phase::Committing(commit) => commit.news.as_deref(),
+            _ => return,
+        };
+        entry.fetch |= !matches!(news, None | Some(News::Nothing));
         self.trouble(now, index, Problem::NoRoom);
     }
 

@@ -58,6 +58,9 @@ pub struct World {
     pub cloud: Cloud,
     pub faults: Faults,
     pub kills: bool,
+    /// The process ends after so many steps, with what it had asked for and not yet got.
+    pub kill_after: Option<u64>,
+    pub steps: u64,
     pub refuses: bool,
     pub counts: Counts,
     pub said: BTreeMap<ShadowId, Said>,
@@ -95,6 +98,8 @@ impl World {
             cloud: Cloud::default(),
             faults: Faults::default(),
             kills: false,
+            kill_after: None,
+            steps: 0,
             refuses: false,
             counts: Counts::default(),
             under_way: 0,
@@ -133,6 +138,7 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
+        self.steps += 1;
         for effect in self.sync.step(self.now, input) {
             let pause = Duration::from_millis(self.random.below(20));
             match effect {
@@ -166,6 +172,9 @@ impl World {
     /// Until then, or until nothing is left to happen.
     pub fn run_until(&mut self, end: Duration) {
         loop {
+            if self.kill_after.take_if(|after| self.steps >= *after).is_some() {
+                self.kill();
+            }
             let event = self.events.first_key_value().map(|((at, _), _)| *at);
             let woken = self.sync.wake_at().map(|at| at.max(self.now));
             let next = [event, woken].into_iter().flatten().min().unwrap_or(end);
@@ -186,6 +195,10 @@ impl World {
     }
 
     fn happens(&mut self, event: Event) {
+        let is_step = matches!(event, Event::Load(..) | Event::Commit(..) | Event::Tell(..) | Event::Told(..));
+        if is_step && self.kills && !self.calm && self.random.chance(1) {
+            self.kill();
+        }
         match event {
             Event::Asked(topic, payload) => {
                 // What was on its way when the link broke arrives or does not.
@@ -287,11 +300,11 @@ impl World {
         }
     }
 
-    /// Days of it.
-    pub fn live(&mut self, days: u64) {
+    /// So long.
+    pub fn live(&mut self, time: Duration) {
         self.at(seconds(0), Event::LocalWrite);
         self.at(seconds(0), Event::CloudWrite);
-        let end = self.now + seconds(days * 86_400);
+        let end = self.now + time;
         let mut at = Duration::ZERO;
         let mut up = true;
         while self.now + at < end {

@@ -47,7 +47,9 @@ impl World {
         said.last_write.insert(writer, now);
         for _ in 0..=self.random.below(2) {
             self.values += 1;
-            let value = if self.random.chance(80) { Some(self.values) } else { None };
+            // Often what it was before: a change that is taken back is one, too.
+            let value = if self.random.chance(50) { self.random.below(2) } else { self.values };
+            let value = self.random.chance(80).then_some(value);
             let name = format!("{own}{}", self.random.below(3));
             state[section]["own"][&name] = json!(value);
             said.leaves.insert((writer, name), (value, now));
