@@ -16,8 +16,8 @@ mod writers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use edgewit_domain::shadow::Stored;
 use edgewit_domain::shadow::sync::{Direction, How};
+use edgewit_domain::shadow::{ShadowId, Stored};
 use serde_json::Value;
 
 use network::{Fault, Faults};
@@ -62,6 +62,23 @@ impl World {
                 _ => {}
             }
             assert_eq!(local, cloud, "{}: here and in the cloud, {status:?}", shadow.id);
+        }
+    }
+
+    /// Whatever was made of a document on the side of whoever alone writes some leaves: those are as he said them last.
+    fn check_what_only_one_side_says(&self, id: &ShadowId, writer: Writer) {
+        let shadow = self.shadows.iter().find(|shadow| shadow.id == *id).unwrap();
+        if shadow.deletes || shadow.how.direction != Direction::Both {
+            return;
+        }
+        let (section, stored) = match writer {
+            Writer::Device => ("reported", self.disk[id].0.as_ref()),
+            Writer::Cloud => ("desired", self.cloud.shadows.get(id)),
+        };
+        let Some(found) = state(stored) else { return };
+        for ((_, name), (value, at)) in self.said[id].leaves.iter().filter(|((by, _), _)| *by == writer) {
+            let found = found[section]["own"][name].as_u64();
+            assert_eq!(found, *value, "{id}: {section}.own.{name} as said at {at:?} and found at {:?}", self.now);
         }
     }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use edgewit_domain::shadow::sync::{Change, Effect, How, Input, Seen, Settings, Standing, Sync};
-use edgewit_domain::shadow::{Limits, ShadowId, ShadowName, Stored, ThingName};
+use edgewit_domain::shadow::{Limits, RequestTopic, ShadowId, ShadowName, Stored, ThingName};
 use edgewit_domain::topic::Topic;
 
 use super::network::{Cloud, Fault, Faults};
-use super::writers::Said;
+use super::writers::{Said, Writer};
 use crate::simulation::Random;
 
 pub const EPOCH: u64 = 1_700_000_000;
@@ -206,6 +206,8 @@ impl World {
                     let now = self.cloud_now();
                     let said = self.cloud.take(&topic, &payload, now, &mut self.faults, &mut self.random);
                     self.tell(said);
+                    let request = RequestTopic::parse(&topic).unwrap().unwrap();
+                    self.check_what_only_one_side_says(&request.id, Writer::Cloud);
                 }
             }
             Event::Told(topic, payload) if self.up => self.step(Input::Heard { topic, payload }),
@@ -244,6 +246,7 @@ impl World {
             assert!(outcome.stored.is_some(), "seed {}: {:?}", self.seed, outcome.answers);
             let local = Seen::of(outcome.stored.as_ref());
             self.disk.get_mut(&id).unwrap().0 = outcome.stored;
+            self.check_what_only_one_side_says(&id, Writer::Device);
             self.at(
                 Duration::from_millis(self.random.0 % 20),
                 Event::Tell(Input::Changed { id: id.clone(), local }, self.run),
