@@ -24,10 +24,9 @@ impl Sync {
         self.online = true;
         for index in 0..self.entries.len() {
             let Some(entry) = self.entry_mut(index) else { continue };
+            // What was refused for good may be permitted to a new connection.
             entry.failures = 0;
-            if !entry.in_error {
-                entry.until = now;
-            }
+            entry.until = now;
             if !session_kept {
                 entry.fetch_again();
             }

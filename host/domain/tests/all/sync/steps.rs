@@ -170,6 +170,10 @@ fn a_refusal_for_good_is_told_and_not_tried_again_until_something_changes() {
     let text = status.problem.map(|problem| problem.to_string());
     assert_eq!(status.standing, Standing::InError);
     assert_eq!(text.as_deref(), Some("the cloud refused: 413 The payload exceeds the maximum size allowed"));
+    // A new connection may be permitted what the last one was not.
+    bench.step(Input::Down);
+    bench.step(Input::Up { session_kept: true });
+    assert_eq!(bench.refuse(&Rejection::Forbidden), r#"update 1 {"reported":{"t":2}}"#);
     bench.write(reported(3));
     assert_eq!(bench.answer(), r#"update 1 {"reported":{"t":3}}"#);
     assert_eq!((bench.status().standing, bench.status().problem), (Standing::InSync, None));
