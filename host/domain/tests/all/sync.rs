@@ -150,7 +150,10 @@ fn check(shadows: Vec<Shadow>, switches: &[Fault], kills: bool, seed: u64) {
         world.check_requests();
         // Otherwise nothing was shown.
         let (counts, happened) = (world.counts, world.faults.happened);
-        assert!(counts.changes > 200 && counts.requests > 100 && (switches.is_empty() || happened > 0), "{counts:?}");
+        assert!(
+            counts.changes > 200 && counts.requests > 100 && (switches.is_empty() || percent < 10 || happened > 0),
+            "{counts:?}"
+        );
     };
     let ended = catch_unwind(AssertUnwindSafe(run));
     assert!(ended.is_ok(), "the seed was {seed}, the switches {switches:?}; what failed stands above");
