@@ -63,10 +63,11 @@ fn a2_a_full_disk_refuses_what_is_new_and_drains_to_empty_without_help() {
         process.until("good", |status| status.handled > handled);
         process.until("a", |status| status.queued == kept as u64);
         assert_eq!(process.ask(&Command::Start { component: "a".into() }), Ok(Reply::Done));
-        // Whoever goes on publishing meanwhile gets no room that is needed to drain.
-        let publish = |_: u64| drop(process.publish("a/in", &large));
-        let twice = process.until("a", |_| true).handled + 2 * kept as u64;
-        numbers_until(publish, || drop(process.until("a", |status| status.handled >= twice)));
+        if round == 0 {
+            // Whoever goes on publishing meanwhile gets no room that is needed to drain.
+            let publish = |_: u64| drop(process.publish("a/in", &large));
+            numbers_until(publish, || drop(process.until("a", |status| status.handled >= 2 * kept as u64)));
+        }
         process.until("a", |status| status.queued == 0);
         assert_eq!(process.ask(&Command::Stop { component: "a".into() }), Ok(Reply::Done));
         crate::world::eventually("room again", || match process.publish("a/in", "small") {
