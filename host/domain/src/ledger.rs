@@ -60,6 +60,7 @@ pub struct Ledger {
     /// Documents, those of deleted shadows among them.
     shadows: Usage,
     shadow_limits: shadow::Limits,
+    recent: shadows::Recent,
     /// Messages that were delivered and not kept as retained, because there were too many.
     not_retained: u64,
     quota: u64,
@@ -100,6 +101,7 @@ impl Ledger {
             retained: opening.retained,
             shadows: opening.shadows,
             shadow_limits,
+            recent: shadows::Recent::default(),
             not_retained: 0,
             quota,
             batch_bytes: 0,
@@ -162,6 +164,7 @@ impl Ledger {
         }
         self.retained = self.undo.retained;
         self.shadows = self.undo.shadows;
+        self.recent.clear();
         self.not_retained = self.undo.not_retained;
         touched
     }

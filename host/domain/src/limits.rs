@@ -290,6 +290,8 @@ pub const MQTT_PAYLOAD_BYTES: usize = 256 * MIB as usize - 64 * KIB as usize;
 pub const MQTT_CLIENT_ID_BYTES: usize = 65_535;
 pub const MQTT_FILTERS_PER_SUBSCRIBE: usize = 64;
 
+/// Rows of shadows whose documents are kept in memory because they were changed last.
+pub const SHADOWS_RECENT_BYTES: u64 = 256 * KIB;
 /// Shadows of all things, deleted ones that are still remembered among them. A request for another is refused.
 pub const SHADOWS: u64 = 50_000;
 /// Bytes of a thing's name and of a shadow's. A longer one names no shadow.

@@ -6,9 +6,11 @@
 //! circle that leads through a shadow ends like any other. A document that cannot be read is answered as the cloud
 //! answers for its own failures, and stays for the operator to see.
 
+use std::collections::BTreeMap;
+
 use crate::ledger::unit::{Planned, Refusal, Sequences, Unit};
 use crate::ledger::{Ledger, Records, Windows};
-use crate::limits::SHADOWS;
+use crate::limits::{SHADOWS, SHADOWS_RECENT_BYTES};
 use crate::message::{Envelope, Message, PayloadFormat, Qos};
 use crate::shadow::{Outcome, Rejection, Request, RequestTopic, ShadowId, Stored, answer};
 use crate::topic::Topic;
@@ -25,6 +27,33 @@ pub struct Said {
     pub publishes: Vec<Planned>,
     /// Of their durable rows. Zero where a queue is out of use.
     pub sequences: Sequences,
+}
+
+/// Documents that were changed last, as they are in the batch under way: whoever changes one changes it again.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    documents: BTreeMap<ShadowId, (Stored, u64)>,
+    bytes: u64,
+}
+
+impl Recent {
+    fn take(&mut self, id: &ShadowId) -> Option<(Stored, u64)> {
+        let (stored, bytes) = self.documents.remove(id)?;
+        self.bytes -= bytes;
+        Some((stored, bytes))
+    }
+
+    fn put(&mut self, id: &ShadowId, stored: Stored, bytes: u64) {
+        if self.bytes + bytes > SHADOWS_RECENT_BYTES {
+            self.clear();
+        }
+        self.bytes += bytes;
+        self.documents.insert(id.clone(), (stored, bytes));
+    }
+
+    pub fn clear(&mut self) {
+        *self = Recent::default();
+    }
 }
 
 /// What a handling saw of a shadow: its version, or that there is none.
@@ -82,26 +111,33 @@ impl Ledger {
             };
             Outcome::rejected(rejection, token.as_ref())
         };
-        let Ok(row) = records.shadow(&request.id) else { return rejected(&Rejection::Internal) };
-        let Ok(stored) = row.as_deref().map(Stored::decode).transpose() else { return rejected(&Rejection::Internal) };
-        let outcome = answer(request, payload, stored.as_ref(), now, &self.shadow_limits);
-        let Some(after) = &outcome.stored else { return outcome };
-        if row.is_none() && self.shadows.messages >= SHADOWS {
-            return rejected(&Rejection::TooManyRequests);
+        let known = match self.recent.take(&request.id) {
+            Some(known) => Some(known),
+            None => {
+                let Ok(row) = records.shadow(&request.id) else { return rejected(&Rejection::Internal) };
+                let bytes = row.as_deref().map_or(0, |row| shadow_bytes(&request.id, row));
+                let Ok(stored) = row.as_deref().map(Stored::decode).transpose() else {
+                    return rejected(&Rejection::Internal);
+                };
+                stored.map(|stored| (stored, bytes))
+            }
+        };
+        let outcome = answer(request, payload, known.as_ref().map(|(stored, _)| stored), now, &self.shadow_limits);
+        match (&outcome.stored, known) {
+            (None, None) => {}
+            (None, Some((stored, bytes))) => self.recent.put(&request.id, stored, bytes),
+            (Some(_), None) if self.shadows.messages >= SHADOWS => return rejected(&Rejection::TooManyRequests),
+            (Some(after), known) => {
+                let row = after.encode();
+                let bytes = shadow_bytes(&request.id, &row);
+                let before = known.map(|(_, bytes)| bytes);
+                self.shadows.messages += u64::from(before.is_none());
+                self.shadows.bytes = self.shadows.bytes.saturating_sub(before.unwrap_or(0)) + bytes;
+                records.put_shadow(&request.id, &row);
+                self.recent.put(&request.id, after.clone(), bytes);
+            }
         }
-        let encoded = after.encode();
-        self.count_shadow(&request.id, row.as_deref(), &encoded);
-        records.put_shadow(&request.id, &encoded);
         outcome
-    }
-
-    fn count_shadow(&mut self, id: &ShadowId, before: Option<&[u8]>, after: &[u8]) {
-        let shadows = &mut self.shadows;
-        match before {
-            Some(before) => shadows.bytes = shadows.bytes.saturating_sub(shadow_bytes(id, before)),
-            None => shadows.messages += 1,
-        }
-        shadows.bytes += shadow_bytes(id, after);
     }
 
     /// Forgets a shadow that was deleted so long ago that nothing follows from it any more; `now` is the second since
@@ -109,6 +145,7 @@ impl Ledger {
     pub fn forget_shadow(&mut self, id: &ShadowId, now: u64, records: &mut dyn Records) -> Result<(), Refusal> {
         let Some(row) = records.shadow(id)? else { return Ok(()) };
         if Stored::decode(&row).is_ok_and(|stored| stored.is_over(now)) {
+            self.recent.take(id);
             records.delete_shadow(id);
             self.shadows.messages = self.shadows.messages.saturating_sub(1);
             self.shadows.bytes = self.shadows.bytes.saturating_sub(shadow_bytes(id, &row));
