@@ -7,10 +7,11 @@ mod model;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{Anew, Attempt, Consumed, Planned, Refusal, Room, Unit, Usage};
+use edgewit_domain::ledger::{Anew, Attempt, Consumed, Planned, Records, Refusal, Room, Unit, Usage, shadow_bytes};
 use edgewit_domain::limits::{MESSAGE_BYTES, RETAINED_BYTES, ROW_BYTES};
 use edgewit_domain::queue::{FullRule, QueueLimits};
 use edgewit_domain::routing::ReaderId;
+use edgewit_domain::shadow::{ShadowId, Stored, ThingName};
 use proptest::prelude::*;
 
 use crate::memory::{Key, envelope};
@@ -219,6 +220,34 @@ fn what_a_unit_costs_does_not_grow_with_the_queue() {
         let looks = bench.memory.looks.get();
         assert!(looks <= 10_000, "{full} looked at {looks} rows for 5,000 messages");
         bench.ledger.keep();
+    }
+}
+
+#[test]
+fn an_update_of_a_shadow_that_was_undone_is_as_if_it_had_never_been() {
+    let mut bench = Bench::new(u64::MAX);
+    let update = |bench: &mut Bench| {
+        bench.ledger.begin();
+        let payload = br#"{"state":{"reported":{"a":1}}}"#.to_vec();
+        let message = envelope(1, "$aws/things/t/shadow/update", payload, Duration::ZERO);
+        let publishes = vec![Planned { envelope: Arc::new(message), readers: [].into_iter().collect() }];
+        let unit = Unit { publishes, ..Unit::default() };
+        bench.ledger.apply(&unit, &mut bench.memory, &mut bench.hands).unwrap();
+        bench.ledger.answer(&unit, &mut bench.memory, &mut bench.hands).unwrap();
+    };
+    let classic = ShadowId::classic(ThingName::parse("t").unwrap());
+    for (is_kept, version) in [(true, 1), (false, 1), (false, 1), (true, 2), (true, 3)] {
+        update(&mut bench);
+        if is_kept {
+            bench.ledger.keep();
+            bench.memory.keep();
+        } else {
+            bench.ledger.undo();
+            bench.memory.undo();
+        }
+        let row = bench.memory.shadow(&classic).unwrap().unwrap();
+        assert_eq!(Stored::decode(&row).unwrap().live().unwrap().version(), version);
+        assert_eq!(bench.ledger.shadows(), Usage { messages: 1, bytes: shadow_bytes(&classic, &row) });
     }
 }
 

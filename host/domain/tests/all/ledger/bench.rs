@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgewit_domain::ledger::{
-    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Ledger, Planned, Unit, ValueChange, ValueRead, Windows,
-    row_bytes,
+    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Ledger, Planned, Planner, Unit, ValueChange, ValueRead,
+    Windows, row_bytes,
 };
-use edgewit_domain::message::WallTime;
+use edgewit_domain::message::{Envelope, Message, WallTime};
 use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
 use edgewit_domain::shadow::Limits;
@@ -24,6 +24,13 @@ pub struct Hands(BTreeSet<(QueueNumber, u64)>);
 impl Windows for Hands {
     fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool {
         !self.0.contains(&(queue, sequence))
+    }
+}
+
+/// Nobody hears what is answered.
+impl Planner for Hands {
+    fn plan(&mut self, _: Message, _: &Envelope) -> Option<Planned> {
+        None
     }
 }
 
