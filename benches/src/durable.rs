@@ -3,7 +3,7 @@
 //! The baselines write what the gateway wrote: as many rows of the same bytes in as many transactions, by the same
 //! engine with nothing around it, and as many bytes into a file. The rows of a batch are taken to be equally many.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use edgewit_domain::control::Command;
@@ -11,7 +11,7 @@ use edgewit_store::{Batch, Kind};
 
 use crate::bed::Folder;
 use crate::figure::{Budget, Figure, median};
-use crate::store::{Bare, BareFile, Done, ENDLESS, key, parts, publish, roomy, row_of_a_message, tell};
+use crate::store::{Bare, BareFile, Done, ENDLESS, again, key, publish, roomy, row_of_a_message, tell};
 
 /// Many short ones: a disk that others use is another one every second.
 const ROUNDS: usize = 41;
@@ -96,17 +96,11 @@ impl Loop {
         self.all(like, |batch| file.write(batch))
     }
 
-    fn all(&mut self, like: Done, mut write: impl FnMut(&Batch) -> Result<()>) -> Result<Done> {
-        let mut batch = Batch::new();
-        let started = Instant::now();
-        for part in parts(like.messages, like.commits) {
-            batch.clear();
-            for _ in part {
-                self.written += 1;
-                batch.put(&key(1, self.written), &self.row);
-            }
-            write(&batch)?;
-        }
-        Ok(Done { took: started.elapsed(), ..like })
+    fn all(&mut self, like: Done, write: impl FnMut(&Batch) -> Result<()>) -> Result<Done> {
+        let put = |batch: &mut Batch| {
+            self.written += 1;
+            batch.put(&key(1, self.written), &self.row);
+        };
+        again(like, put, write)
     }
 }

@@ -17,7 +17,7 @@ use edgewit_store::{Batch, Kind};
 
 use crate::bed::Folder;
 use crate::figure::{Budget, Figure, median};
-use crate::store::{Bare, Done, key, parts, roomy};
+use crate::store::{Bare, Done, again, key, roomy};
 
 const ROUNDS: usize = 41;
 const SLICE: Duration = Duration::from_millis(60);
@@ -162,18 +162,12 @@ struct Loop {
 
 impl Loop {
     fn all(&mut self, like: Done) -> Result<Done> {
-        let mut batch = Batch::new();
-        let started = Instant::now();
-        for part in parts(like.messages, like.commits) {
-            batch.clear();
-            for _ in part {
-                self.written += 1;
-                // What does not change would not be written.
-                self.row.splice(..8, self.written.to_be_bytes());
-                batch.put(&key(1, self.written % CLIENTS as u64), &self.row);
-            }
-            self.bare.engine.commit(&batch)?;
-        }
-        Ok(Done { took: started.elapsed(), ..like })
+        let put = |batch: &mut Batch| {
+            self.written += 1;
+            // What does not change would not be written.
+            self.row.splice(..8, self.written.to_be_bytes());
+            batch.put(&key(1, self.written % CLIENTS as u64), &self.row);
+        };
+        again(like, put, |batch| Ok(self.bare.engine.commit(batch)?))
     }
 }

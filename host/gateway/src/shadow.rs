@@ -10,7 +10,7 @@ use edgewit_domain::shadow::{
     Document, Limits, NameError, Rejection, Reply as Answer, Request, RequestTopic, ShadowId, ShadowName, ThingName,
     Token, Verb,
 };
-use edgewit_domain::topic::Filter;
+use edgewit_domain::topic::{Filter, Topic, TopicError};
 use serde::Deserialize;
 
 use crate::core::{Core, refused};
@@ -45,11 +45,9 @@ impl Core {
     }
 
     async fn ask(&self, request: &RequestTopic, payload: Vec<u8>, token: &str) -> Reply {
-        let never = |error| refused(error, "use another name");
-        let answers = [Answer::Accepted, Answer::Rejected].map(|answer| request.reply(answer));
-        let (topic, [accepted, rejected]) = match (request.topic(), answers) {
-            (Ok(topic), [Ok(accepted), Ok(rejected)]) => (topic, [accepted, rejected]),
-            (Err(error), _) | (_, [Err(error), _] | [_, Err(error)]) => return never(error),
+        let [topic, accepted, rejected] = match topics(request) {
+            Ok(topics) => topics,
+            Err(error) => return refused(error, "use another name"),
         };
         let filters = [&accepted, &rejected].into_iter().filter_map(|topic| Filter::parse(topic.as_str()).ok());
         let heard = self.hub.listen(filters.collect(), ANSWERS);
@@ -91,6 +89,11 @@ impl Core {
             Ok(Err(_)) | Err(_) => refused("the gateway is shutting down", "ask again when it runs"),
         }
     }
+}
+
+/// Where it is asked, and where the answer comes.
+fn topics(request: &RequestTopic) -> Result<[Topic; 3], TopicError> {
+    Ok([request.topic()?, request.reply(Answer::Accepted)?, request.reply(Answer::Rejected)?])
 }
 
 fn payload(verb: Verb, document: &[u8], token: &str, limits: &Limits) -> Result<Vec<u8>, Reply> {

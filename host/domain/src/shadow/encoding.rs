@@ -50,18 +50,20 @@ impl Stored {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Stored, Unknown> {
-        let parsed = parse(bytes, SHADOW_DEPTH.max as usize + LEVELS_AROUND).map_err(|_| Unknown::Damaged)?;
-        let Value::Object(members) = parsed.value else { return Err(Unknown::Damaged) };
-        match members.named("shadow") {
-            Some(Value::Scalar(format)) if format.text() == FORMAT => {}
-            Some(Value::Scalar(format)) => return Err(Unknown::Format { format: format.text().to_owned() }),
-            _ => return Err(Unknown::Damaged),
-        }
-        if parsed.too_deep {
-            return Err(Unknown::Damaged);
-        }
-        stored(members).ok_or(Unknown::Damaged)
+        stored(record(bytes, "shadow", FORMAT, LEVELS_AROUND)?).ok_or(Unknown::Damaged)
     }
+}
+
+/// The members of what was kept as this kind, in this format, with so many levels around a section.
+pub(super) fn record(bytes: &[u8], kind: &str, format: &str, around: usize) -> Result<Members<Value>, Unknown> {
+    let parsed = parse(bytes, SHADOW_DEPTH.max as usize + around).map_err(|_| Unknown::Damaged)?;
+    let Value::Object(members) = parsed.value else { return Err(Unknown::Damaged) };
+    match members.named(kind) {
+        Some(Value::Scalar(found)) if found.text() == format => {}
+        Some(Value::Scalar(found)) => return Err(Unknown::Format { format: found.text().to_owned() }),
+        _ => return Err(Unknown::Damaged),
+    }
+    if parsed.too_deep { Err(Unknown::Damaged) } else { Ok(members) }
 }
 
 fn write(node: &Node, updated: u64, out: &mut Vec<u8>) {

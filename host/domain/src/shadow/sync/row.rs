@@ -14,10 +14,10 @@
 //! both in seconds of running time. Bytes are believed as little as those of a shadow.
 
 use super::state::State;
-use crate::limits::SHADOW_DEPTH;
 use crate::shadow::Unknown;
 use crate::shadow::document::Stored;
-use crate::shadow::json::{Fields, Members, Value, parse, write_members};
+use crate::shadow::encoding::record;
+use crate::shadow::json::{Fields, Members, Value, write_members};
 
 const FORMAT: &str = "1";
 /// The record, what holds the patch, and the two that hold sections.
@@ -80,17 +80,7 @@ impl Row {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Row, Unknown> {
-        let parsed = parse(bytes, SHADOW_DEPTH.max as usize + LEVELS_AROUND).map_err(|_| Unknown::Damaged)?;
-        let Value::Object(members) = &parsed.value else { return Err(Unknown::Damaged) };
-        match members.named("sync") {
-            Some(Value::Scalar(format)) if format.text() == FORMAT => {}
-            Some(Value::Scalar(format)) => return Err(Unknown::Format { format: format.text().to_owned() }),
-            _ => return Err(Unknown::Damaged),
-        }
-        if parsed.too_deep {
-            return Err(Unknown::Damaged);
-        }
-        row(members).ok_or(Unknown::Damaged)
+        row(&record(bytes, "sync", FORMAT, LEVELS_AROUND)?).ok_or(Unknown::Damaged)
     }
 }
 
@@ -156,6 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::shadow::json::parse;
 
     fn object(text: &str) -> Members<Value> {
         let Value::Object(members) = parse(text.as_bytes(), 40).unwrap().value else { panic!("{text}") };
