@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run, say, succeeds};
+use crate::python;
 
 const COMPONENTIZE_PY: &str = "0.25.1";
 const COMPONENTIZE_JS: &str = "0.23.0";
@@ -86,14 +87,9 @@ fn gather_wit(places: &Places) -> Result<()> {
 
 fn python(places: &Places) -> Result<()> {
     let (source, output) = (places.sources.join("python"), places.target.join("python.wasm"));
-    let (environment, stamp) = (places.target.join("python"), places.target.join(format!("python/{COMPONENTIZE_PY}")));
-    if !stamp.exists() {
-        require("python3", "apt-get install python3 python3-venv")?;
-        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        let package = format!("componentize-py=={COMPONENTIZE_PY}");
-        run(Command::new(environment.join("bin/pip")).args(["install", "--quiet", &package]))?;
-        fs::write(stamp, "")?;
-    }
+    let environment = places.target.join("python");
+    require("python3", "apt-get install python3 python3-venv")?;
+    python::environment(&environment, &format!("componentize-py=={COMPONENTIZE_PY}\n"))?;
     if is_current(&output, &[&source, &places.wit])? {
         return done(&output);
     }

@@ -10,6 +10,7 @@ mod guests;
 mod languages;
 mod mutants;
 mod process;
+mod python;
 mod setup;
 mod test;
 mod tidy;

@@ -3,15 +3,20 @@
 //! It asks for root's rights only where a distribution's packages are the one way left, and installs nothing that is
 //! there already.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run, say, succeeds};
+use crate::python;
 use crate::toolchain::{self, Missing, Toolchain};
 
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "wasi-libc"];
+
+/// Where tests look for AWS's SDK.
+pub const DEVICE_SDK: &str = "target/aws-iot-sdk";
 
 pub fn run_verb(_: &[String]) -> Result<()> {
     let found = guest_toolchain()?;
@@ -28,7 +33,22 @@ pub fn run_verb(_: &[String]) -> Result<()> {
     } else {
         install_packages(&["strace"])?;
     }
-    mosquitto()
+    mosquitto()?;
+    device_sdk()
+}
+
+/// AWS's SDK for Python, which speaks for a device in tests.
+fn device_sdk() -> Result<()> {
+    // Debian has the part that makes environments in a package of its own.
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        install_packages(&["python3", "python3-venv"])?;
+    }
+    let requirements = root().join("host/testbed/python/requirements.txt");
+    let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    python::environment(&root().join(DEVICE_SDK), &text)
+        .context("AWS's SDK for Python is missing; with a way to Python's registry, run: cargo xtask setup")?;
+    say("AWS's SDK for Python is there");
+    Ok(())
 }
 
 /// The broker that the link is tested against and the demo sends to. Installing it starts no broker: what the package

@@ -15,6 +15,7 @@
 mod broker;
 mod certificates;
 mod cloud;
+mod device;
 mod network;
 mod observer;
 mod port;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use broker::Broker;
 pub use certificates::{Authority, Identity};
 pub use cloud::{Faults, ShadowCloud};
+pub use device::{Client, Device};
 pub use network::{Mood, Network};
 pub use observer::{Arrived, Observer};
 pub use port::Port;

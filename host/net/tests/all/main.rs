@@ -6,3 +6,5 @@ mod fetch;
 mod link;
 #[cfg(test)]
 mod shadow_cloud;
+#[cfg(test)]
+mod shadow_device;
