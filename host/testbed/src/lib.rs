@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use broker::Broker;
 pub use certificates::{Authority, Identity};
-pub use cloud::{Faults, ShadowCloud};
+pub use cloud::{Faults, Place, ShadowCloud, Tls, TlsError, Told};
 pub use device::{Client, Device};
 pub use network::{Mood, Network};
 pub use observer::{Arrived, Observer};
