@@ -75,6 +75,11 @@ fn one(name: &str, cloud: &CloudStatus, look: Look) -> String {
         text.push('\n');
         text.push_str(&downlinks(cloud).render(look));
     }
+    if let Some(shadows) = &cloud.shadows {
+        let states: Vec<String> = shadows.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let states = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
+        text.push_str(&format!("\nshadows: {states}; {}\n", units::counted(shadows.requests, "request")));
+    }
     text
 }
 

@@ -75,6 +75,7 @@ pub fn unexpected(reply: &Reply) -> anyhow::Error {
         Reply::Rows { .. } => "rows of a queue",
         Reply::Shadow { .. } => "a shadow",
         Reply::Shadows { .. } => "the shadows",
+        Reply::SyncedShadows { .. } => "the shadows of a cloud",
         Reply::Counted { .. } => "a count of rows",
         Reply::Refused { .. } => "a refusal",
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use edgewit_domain::control::{Command, Reply, ShadowView};
+use edgewit_domain::control::{Command, Reply, ShadowView, SyncedShadow};
 use edgewit_domain::shadow::Verb as Asked;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -14,7 +14,7 @@ use crate::table::Align::{Left, Right};
 use crate::table::{Cell, Table};
 use crate::units;
 
-/// Look into device shadows and change them: ls, get, update, delete, watch
+/// Look into device shadows and change them: ls, get, update, delete, watch, sync
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   edgewit shadow get
@@ -22,6 +22,7 @@ use crate::units;
   edgewit shadow update --thing door-3 config --reported '{\"firmware\": null}'
   edgewit shadow delete config
   edgewit shadow watch
+  edgewit shadow sync
 
 Where no thing is named it is the gateway's own, and where no shadow is named it is the thing's classic one.")]
 pub struct Args {
@@ -80,6 +81,16 @@ enum Verb {
         #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
+    /// Show how shadows stand against the cloud: versions, for how long they differ, the last error
+    Sync {
+        #[command(flatten)]
+        gateway: Gateway,
+        #[command(flatten)]
+        format: Format,
+        /// Of this thing alone
+        #[arg(long, value_name = "THING")]
+        thing: Option<String>,
+    },
 }
 
 /// A shadow.
@@ -108,6 +119,7 @@ pub fn shadow(args: &Args) -> Outcome {
         }
         Verb::Delete { which } => which.ask(Asked::Delete, Vec::new()).map(|_| Exit::Ok),
         Verb::Watch { which, format, count } => watch(which, *format, *count),
+        Verb::Sync { gateway, format, thing } => synced(gateway, *format, thing.as_ref()),
     }
 }
 
@@ -230,6 +242,64 @@ fn render(shadows: &[ShadowView], look: Look) -> String {
     let things: BTreeSet<&str> = shadows.iter().map(|shadow| &*shadow.thing).collect();
     let (shadows, things) = (shadows.len() as u64, things.len() as u64);
     format!("{}\n{} of {}\n", table.render(look), units::counted(shadows, "shadow"), units::counted(things, "thing"))
+}
+
+fn synced(gateway: &Gateway, format: Format, thing: Option<&String>) -> Outcome {
+    let mut client = gateway.connect()?;
+    let mut all: Vec<SyncedShadow> = Vec::new();
+    loop {
+        let command = Command::SyncedShadows { thing: thing.cloned(), after: all.last().cloned() };
+        match connect::ask(&mut client, &command)? {
+            Reply::SyncedShadows { shadows, more } => {
+                all.extend(shadows);
+                if !more {
+                    break;
+                }
+            }
+            other => return Err(connect::unexpected(&other)),
+        }
+    }
+    if format.json {
+        output::document(&all)?;
+    } else {
+        output::print(&render_synced(&all, Look::of_stdout()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn render_synced(shadows: &[SyncedShadow], look: Look) -> String {
+    if shadows.is_empty() {
+        return "no shadow is kept the same as a cloud's: add [shadow.sync.NAME] to the configuration and `edgewit reload`\n"
+            .to_owned();
+    }
+    let mut table = Table::new(&[
+        ("THING", Left),
+        ("SHADOW", Left),
+        ("HERE", Right),
+        ("CLOUD", Right),
+        ("STATE", Left),
+        ("DIRTY FOR", Right),
+        ("LAST ERROR", Left),
+    ]);
+    let version = |version: Option<u64>| version.map_or_else(|| "–".to_owned(), units::count);
+    for shadow in shadows {
+        let tone = match shadow.state.as_str() {
+            "in-sync" => Tone::Good,
+            "in-error" => Tone::Bad,
+            _ => Tone::Warn,
+        };
+        table.row([
+            Cell::from(&shadow.thing),
+            Cell::from(shadow.name.as_deref().unwrap_or("(classic)")),
+            version(shadow.local).into(),
+            version(shadow.remote).into(),
+            Cell::toned(tone, &shadow.state),
+            shadow.dirty_ms.map_or_else(|| "–".to_owned(), units::milliseconds).into(),
+            Cell::from(shadow.error.as_deref().unwrap_or("–")),
+        ]);
+    }
+    let same = shadows.iter().filter(|shadow| shadow.state == "in-sync").count();
+    format!("{}\n{} of {} in sync\n", table.render(look), same, units::counted(shadows.len() as u64, "shadow"))
 }
 
 /// A delta as it is published.

@@ -15,6 +15,7 @@ mod origin;
 mod queue;
 mod rules;
 mod scalar;
+mod shadow;
 mod source;
 mod store;
 mod subscription;
@@ -39,6 +40,7 @@ use mistake::{Wrong, quoted, wrong};
 pub use queue::{DeadFullRule, DeadLetter};
 pub use rules::{Downlink, Uplink};
 use scalar::{file, integer, kind, loopback, path, text};
+pub use shadow::ShadowSync;
 pub(crate) use source::is_name;
 pub use source::line_of;
 use source::{Lines, Table};
@@ -47,7 +49,8 @@ pub use subscription::{Delivery, DurableQueue, LiveFullRule, Subscription};
 use substitute::Names;
 pub use warnings::Warning;
 
-use crate::{limits, shadow};
+use crate::limits;
+use crate::shadow::Limits as ShadowLimits;
 
 /// The version of the file's shape that is read here.
 const SCHEMA: i64 = 1;
@@ -62,7 +65,9 @@ pub struct Config {
     pub http: Http,
     pub store: Store,
     /// `[shadow]`: how large a document may be.
-    pub shadow: shadow::Limits,
+    pub shadow: ShadowLimits,
+    /// `[shadow.sync.NAME]`
+    pub shadow_syncs: BTreeMap<Arc<str>, ShadowSync>,
     pub clouds: BTreeMap<Arc<str>, Cloud>,
     pub uplinks: BTreeMap<Arc<str>, Uplink>,
     pub downlinks: BTreeMap<Arc<str>, Downlink>,
@@ -190,7 +195,6 @@ impl Config {
         let metrics = t.optional_table("metrics", Metrics::read).flatten();
         let http = t.table("http", |t| Http { ca: t.optional("ca", file) });
         let store = t.table("store", Store::read);
-        let shadow = t.table("shadow", read_shadow);
         let components = t.named("component", limits::COMPONENTS, |t, name| {
             t.table(name, |t| Component::read(t, name)).map(Arc::new)
         });
@@ -199,18 +203,12 @@ impl Config {
         let rules = limits::LINK_RULES;
         let uplinks = t.named("uplink", rules, |t, name| t.table(name, |t| Uplink::read(t, name, &named)));
         let downlinks = t.named("downlink", rules, |t, name| t.table(name, |t| Downlink::read(t, name, &named)));
+        let (shadow, shadow_syncs) = t.table("shadow", |t| shadow::read(t, &named));
+        let gateway = gateway?;
         let config =
-            Config { gateway: gateway?, log, metrics, http, store, shadow, clouds, uplinks, downlinks, components };
+            Config { gateway, log, metrics, http, store, shadow, shadow_syncs, clouds, uplinks, downlinks, components };
         checks::all(t, &config);
         Some(config)
-    }
-}
-
-fn read_shadow(t: &mut Table) -> shadow::Limits {
-    let number = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    shadow::Limits {
-        bytes: number(t.size("bytes", limits::SHADOW_BYTES)),
-        depth: number(t.count("depth", limits::SHADOW_DEPTH)),
     }
 }
 

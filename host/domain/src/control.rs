@@ -4,6 +4,8 @@
 //! something (`logs`, `sub`), as many as there are until the asker hangs up. Nothing in here knows how a
 //! command is carried out.
 
+mod cloud;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::message::Qos;
 use crate::shadow::Verb;
+
+pub use cloud::{CloudStatus, DownlinkStatus, LinkState, ShadowsStatus, UplinkStatus};
 
 /// What `edgewit` asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +79,11 @@ pub enum Command {
         thing: Option<String>,
         after: Option<ShadowView>,
     },
+    /// How the shadows of a thing, or of all, stand against the cloud, behind the one named.
+    SyncedShadows {
+        thing: Option<String>,
+        after: Option<SyncedShadow>,
+    },
     /// Read the configuration file again and change only what changed. Answered when every component has taken
     /// what changed, or has refused to.
     Reload,
@@ -112,6 +121,11 @@ pub enum Reply {
         shadows: Vec<ShadowView>,
         more: bool,
     },
+    /// To [`Command::SyncedShadows`], as above.
+    SyncedShadows {
+        shadows: Vec<SyncedShadow>,
+        more: bool,
+    },
     /// So many rows were dropped or replayed.
     Counted {
         rows: u64,
@@ -140,6 +154,25 @@ pub struct ShadowView {
     pub differs: bool,
 }
 
+/// A shadow that is kept the same as a cloud's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncedShadow {
+    pub cloud: String,
+    pub thing: String,
+    /// None for the classic one.
+    pub name: Option<String>,
+    /// The version here; none where there is no shadow.
+    pub local: Option<u64>,
+    /// The cloud's version that was last merged here; none where it had no shadow.
+    pub remote: Option<u64>,
+    /// One of [`Standing::ALL`](crate::shadow::sync::Standing::ALL).
+    pub state: String,
+    /// For how long something said here has not been in the cloud.
+    pub dirty_ms: Option<u64>,
+    /// What kept them from being the same the last time, until they are.
+    pub error: Option<String>,
+}
+
 /// Rows that stay where they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Left {
@@ -164,59 +197,6 @@ pub struct Status {
     pub components: BTreeMap<String, ComponentStatus>,
     /// By the names of the clouds.
     pub clouds: BTreeMap<String, CloudStatus>,
-}
-
-/// One cloud link as `edgewit cloud` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CloudStatus {
-    pub state: LinkState,
-    pub broker: String,
-    /// The last thing that went wrong, and how to mend it.
-    pub trouble: Option<String>,
-    /// How often the broker accepted us.
-    pub connections: u64,
-    /// Messages go one at a time, because connections kept ending without an acknowledgement.
-    pub one_at_a_time: bool,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    /// Messages from the cloud that no rule took, or that could not be used.
-    pub unmatched: u64,
-    pub uplinks: BTreeMap<String, UplinkStatus>,
-    pub downlinks: BTreeMap<String, DownlinkStatus>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum LinkState {
-    Stopped,
-    Backoff { retry_in_ms: u64 },
-    Connecting,
-    Connected { for_ms: u64 },
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UplinkStatus {
-    pub queued: u64,
-    pub queued_bytes: u64,
-    /// For how long the oldest of them has waited.
-    pub oldest_ms: Option<u64>,
-    /// By the queue's rule, and because they waited longer than they may.
-    pub dropped: u64,
-    pub expired: u64,
-    /// Sent again included.
-    pub sent: u64,
-    pub sent_bytes: u64,
-    pub acknowledged: u64,
-    pub given_up: u64,
-    pub in_flight: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DownlinkStatus {
-    pub received: u64,
-    pub bytes: u64,
-    /// Found no room, and are dead letters.
-    pub given_up: u64,
 }
 
 /// One component as `ps` and `top` show it.
@@ -292,18 +272,6 @@ pub struct DeadView {
     pub attempts: u32,
     pub backtrace: String,
     pub at_ms: u64,
-}
-
-impl LinkState {
-    /// One word for tables, metrics and the link's topic.
-    pub fn word(&self) -> &'static str {
-        match self {
-            LinkState::Stopped => "stopped",
-            LinkState::Backoff { .. } => "backoff",
-            LinkState::Connecting => "connecting",
-            LinkState::Connected { .. } => "connected",
-        }
-    }
 }
 
 /// Where a component stands.

@@ -29,8 +29,8 @@ pub use records::{Broken, QueueRecord, Records, RowHead, Windows};
 pub use room::{NoRoom, Room};
 pub use shadows::{Planner, Said, ShadowRead, shadow_bytes};
 pub use unit::{
-    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, TimerRow, Unit,
-    ValueChange, ValueRead,
+    Attempt, Bucket, BucketId, Burial, Consumed, DeathNote, Planned, Refusal, SavedTimer, Sequences, SyncRow, TimerRow,
+    Unit, ValueChange, ValueRead,
 };
 
 /// Messages and their bytes.
@@ -57,7 +57,7 @@ pub struct Ledger {
     numbers: BTreeMap<QueueId, QueueNumber>,
     buckets: BTreeMap<BucketId, u64>,
     retained: Usage,
-    /// Documents, those of deleted shadows among them.
+    /// Documents, those of deleted shadows among them, and the bytes of what is kept of their synchronisation.
     shadows: Usage,
     shadow_limits: shadow::Limits,
     recent: shadows::Recent,
@@ -205,6 +205,9 @@ impl Ledger {
                 Some(timer) => records.put_timer(&row.component, &row.name, timer),
                 None => records.delete_timer(&row.component, &row.name),
             }
+        }
+        if let Some(sync) = &unit.sync {
+            self.keep_sync(sync, records);
         }
         Ok(sequences)
     }
@@ -379,7 +382,8 @@ fn growth(unit: &Unit) -> u64 {
         .sum();
     let buried: u64 = unit.burial.iter().map(|burial| row_bytes(&burial.envelope.message)).sum();
     let values = unit.values.iter().filter_map(|change| Some(value_bytes(&change.key, change.value.as_ref()?)));
-    rows + buried + values.sum::<u64>()
+    let sync = unit.sync.as_ref().and_then(|sync| Some(shadow_bytes(&sync.id, sync.row.as_ref()?)));
+    rows + buried + values.sum::<u64>() + sync.unwrap_or(0)
 }
 
 /// What a value counts in its bucket.

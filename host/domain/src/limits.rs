@@ -317,7 +317,12 @@ pub const SHADOW_SYNC_AT_ONCE: usize = 64;
 /// Requests about shadows in a second, to the cloud. The rest wait. The second is the cloud's own limit for one thing.
 pub const SHADOW_SYNC_RATE: Range<u64> = range(50, 1, 1000);
 pub const SHADOW_SYNC_RATE_PER_THING: u64 = 20;
-/// Things whose shadows are kept the same as in the cloud's, and shadows of all of them. `check` refuses more.
+/// Between two updates of a shadow; at once where it is zero.
+pub const SHADOW_SYNC_EVERY: Range<Duration> = range(Duration::ZERO, Duration::ZERO, Duration::from_secs(24 * 3600));
+/// Tables `[shadow.sync.NAME]`. `check` refuses more.
+pub const SHADOW_SYNC_RULES: usize = 1024;
+/// Things whose shadows are kept the same as the cloud's, of which `check` refuses more; and shadows of all of them, of
+/// which the rest is left alone and the log says so.
 pub const SHADOW_SYNC_THINGS: usize = 1024;
 pub const SHADOW_SYNC_SHADOWS: usize = 10_000;
 /// Silence after which a request about a shadow counts as lost.

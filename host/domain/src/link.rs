@@ -315,6 +315,11 @@ impl Link {
         self.connections
     }
 
+    /// Whether a connection stands, and the broker has answered to every filter.
+    pub fn is_subscribed(&self) -> bool {
+        matches!(self.phase, Phase::Connected { .. }) && !self.watch.closing && self.subscribing.is_empty()
+    }
+
     /// Whether messages go one at a time, because connections kept ending without an acknowledgement.
     pub fn is_solo(&self) -> bool {
         self.solo

@@ -9,14 +9,19 @@ mod outbox;
 mod status;
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use edgewit_domain::config::{Cloud, Config, Downlink, Uplink};
-use edgewit_domain::control::CloudStatus;
+use edgewit_domain::config::{Cloud, Config, Downlink, ShadowSync, Uplink};
+use edgewit_domain::control::{CloudStatus, SyncedShadow};
 use edgewit_domain::ledger::{Refusal, Unit};
 use edgewit_domain::limits::{LINK_CONNECT_WAIT, LINK_FILES_EVERY};
-use edgewit_domain::link::Fit;
+use edgewit_domain::link::{Fit, Format, Priority, Rewrite};
+use edgewit_domain::shadow::Limits;
+use edgewit_domain::shadow::sync::{self, Rules, Settings};
 use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Stop, UplinkRule};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -25,7 +30,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::chain;
 use crate::files::ConfigFile;
 use crate::hub::Hub;
+use crate::shadow::Syncing;
 use crate::sync::lock;
+use crate::threads::Threads;
 use downlink::StoredDownlink;
 pub(crate) use files::LinkFiles;
 use outbox::StoredOutbox;
@@ -41,9 +48,19 @@ pub(crate) struct Clouds {
     /// The store's.
     epoch: u64,
     io: tokio::runtime::Handle,
+    threads: Threads,
     links: Mutex<BTreeMap<Arc<str>, Link>>,
     /// A link ended by itself, or could not be started.
     broken: Arc<Notify>,
+}
+
+/// Why a link was not started.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("no thread can be started for its shadows: {0}; raise the limit of processes")]
+    Thread(#[source] io::Error),
 }
 
 /// What a link is made from.
@@ -52,6 +69,9 @@ struct Made {
     cloud: Cloud,
     uplinks: Vec<Uplink>,
     downlinks: Vec<Downlink>,
+    syncs: Vec<ShadowSync>,
+    /// Of documents here.
+    shadow: Limits,
 }
 
 struct Link {
@@ -61,8 +81,13 @@ struct Link {
 }
 
 impl Clouds {
-    pub fn new(hub: Arc<Hub>, file: ConfigFile, thing: Arc<str>, epoch: u64, io: tokio::runtime::Handle) -> Self {
-        Clouds { hub, file, thing, epoch, io, links: Mutex::default(), broken: Arc::default() }
+    pub fn new(
+        hub: Arc<Hub>,
+        (file, thing): (ConfigFile, Arc<str>),
+        epoch: u64,
+        (io, threads): (tokio::runtime::Handle, Threads),
+    ) -> Self {
+        Clouds { hub, file, thing, epoch, io, threads, links: Mutex::default(), broken: Arc::default() }
     }
 
     /// Starts, changes and ends links until they are those of the configuration. What did not change goes on, unless it
@@ -95,8 +120,8 @@ impl Clouds {
                 Ok(link) => {
                     lock(&self.links).insert(name, link);
                 }
-                Err(refusal) => {
-                    tracing::error!(cloud = &*name, %refusal, "The link was not started; that is tried again");
+                Err(error) => {
+                    tracing::error!(cloud = &*name, %error, "The link was not started; that is tried again");
                     self.broken.notify_one();
                 }
             }
@@ -124,11 +149,15 @@ impl Clouds {
             if timeout_at(left, &mut link.task).await.is_err() {
                 link.task.abort();
             }
+            if let Some(syncing) = link.watched.syncing.clone() {
+                // Nothing comes of a task that the runtime does not run any more.
+                let _ = tokio::task::spawn_blocking(move || syncing.end()).await;
+            }
         }
         links
     }
 
-    fn start(&self, made: Made) -> Result<Link, Refusal> {
+    fn start(&self, made: Made) -> Result<Link, NotStarted> {
         let (cloud, name) = (&made.cloud, made.cloud.name.clone());
         let outboxes: Result<Vec<Arc<StoredOutbox>>, Refusal> =
             made.uplinks.iter().map(|uplink| self.outbox(uplink, cloud).map(Arc::new)).collect();
@@ -140,12 +169,19 @@ impl Clouds {
             rewrite: uplink.rewrite.clone(),
             outbox: outbox.clone(),
         });
+        let mut uplinks: Vec<UplinkRule> = uplinks.collect();
         let downlinks = made.downlinks.iter().map(|downlink| DownlinkRule {
             name: downlink.name.clone(),
             filter: downlink.filter.clone(),
             rewrite: downlink.rewrite.clone(),
         });
-        let downlink = Arc::new(StoredDownlink::open(&self.hub, &name, &made.downlinks)?);
+        let mut downlinks: Vec<DownlinkRule> = downlinks.collect();
+        let syncing = self.syncing(&made)?;
+        if let Some(syncing) = &syncing {
+            uplinks.push(requests(syncing));
+            downlinks.extend(answers(syncing));
+        }
+        let downlink = Arc::new(StoredDownlink::open(&self.hub, &name, &made.downlinks, syncing.clone())?);
         let hub = self.hub.clone();
         let tls = cloud.tls.as_ref();
         let plan = Plan {
@@ -163,14 +199,14 @@ impl Clouds {
             rate: cloud.rate,
             connect_wait: LINK_CONNECT_WAIT,
             files_every: LINK_FILES_EVERY,
-            uplinks: uplinks.collect(),
-            downlinks: downlinks.collect(),
+            uplinks,
+            downlinks,
             downlink: downlink.clone(),
             files: Arc::new(LinkFiles::new(self.file.clone(), cloud)),
             clock: Arc::new(move || hub.uptime()),
         };
         let (stop, status, run) = link::run(plan);
-        let watched = Arc::new(Watched { made, status, failed: OnceLock::new(), outboxes, downlink });
+        let watched = Arc::new(Watched { made, status, failed: OnceLock::new(), outboxes, downlink, syncing });
         let (hub, of, broken) = (self.hub.clone(), watched.clone(), self.broken.clone());
         let task = self.io.spawn(async move {
             let ended = tokio::select! {
@@ -189,6 +225,23 @@ impl Clouds {
         Ok(Link { watched, stop, task })
     }
 
+    /// What keeps the shadows the same that go by this link, if any do.
+    fn syncing(&self, made: &Made) -> Result<Option<Arc<Syncing>>, NotStarted> {
+        let rules = made.syncs.iter().map(|sync| ((sync.thing.clone(), sync.which.clone()), sync.how));
+        let rules: Rules = rules.collect();
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let settings = Settings {
+            epoch: self.epoch,
+            run: RandomState::new().build_hasher().finish(),
+            per_second: made.cloud.shadow_requests,
+            limits: made.shadow,
+        };
+        let started = Syncing::start(&self.hub, &made.cloud.name, rules, settings, &self.threads);
+        started.map(|syncing| Some(Arc::new(syncing))).map_err(NotStarted::Thread)
+    }
+
     fn outbox(&self, uplink: &Uplink, cloud: &Cloud) -> Result<StoredOutbox, Refusal> {
         let fit = Fit {
             rule: uplink.name.clone(),
@@ -198,6 +251,13 @@ impl Clouds {
             profile: cloud.profile,
         };
         StoredOutbox::open(&self.hub, uplink, fit)
+    }
+
+    /// Every shadow that is kept the same over some link.
+    pub fn synced_shadows(&self) -> Vec<SyncedShadow> {
+        let syncing: Vec<Arc<Syncing>> =
+            lock(&self.links).values().filter_map(|link| link.watched.syncing.clone()).collect();
+        syncing.iter().flat_map(|syncing| syncing.shadows()).collect()
     }
 
     pub fn status(&self) -> BTreeMap<String, CloudStatus> {
@@ -210,8 +270,35 @@ impl Made {
     fn of(cloud: &Cloud, config: &Config) -> Made {
         let uplinks = config.uplinks.values().filter(|uplink| uplink.cloud == cloud.name);
         let downlinks = config.downlinks.values().filter(|downlink| downlink.cloud == cloud.name);
-        Made { cloud: cloud.clone(), uplinks: uplinks.cloned().collect(), downlinks: downlinks.cloned().collect() }
+        let syncs = config.shadow_syncs.values().filter(|sync| sync.cloud == cloud.name);
+        Made {
+            cloud: cloud.clone(),
+            uplinks: uplinks.cloned().collect(),
+            downlinks: downlinks.cloned().collect(),
+            syncs: syncs.cloned().collect(),
+            shadow: config.shadow,
+        }
     }
+}
+
+/// The rule by which the synchronisation of shadows asks. No rule of a configuration has such a name.
+const SHADOWS: &str = "$shadow";
+
+fn requests(syncing: &Syncing) -> UplinkRule {
+    UplinkRule {
+        name: SHADOWS.into(),
+        priority: Priority::High,
+        format: Format::Raw,
+        rewrite: Rewrite::default(),
+        outbox: syncing.requests.clone(),
+    }
+}
+
+/// Where it is answered.
+fn answers(syncing: &Syncing) -> impl Iterator<Item = DownlinkRule> {
+    // Of names that are names, these are filters.
+    let filters = sync::filters(syncing.told.rules().things()).unwrap_or_default();
+    filters.into_iter().map(|filter| DownlinkRule { name: SHADOWS.into(), filter, rewrite: Rewrite::default() })
 }
 
 /// Commits units, and ends when they are on disk.

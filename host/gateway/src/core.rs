@@ -85,6 +85,7 @@ impl Core {
             Command::Replay { queue, sequence } => self.replay(queue, sequence).await,
             Command::Shadow { thing, name, verb, document } => self.shadow((thing, name), verb, &document).await,
             Command::Shadows { thing, after } => self.shadows(thing, after).await,
+            Command::SyncedShadows { thing, after } => self.synced_shadows(thing, after),
             Command::Reload => match self.reload().await {
                 Ok(mut reloading) => {
                     reloading.answered().await;

@@ -118,13 +118,12 @@ impl Gateway {
         let loading = Loading::new(source, threads.clone());
         let io = runtime.handle().clone();
         let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch, unclean };
-        let components = Arc::new(Components::new(common, threads));
+        let components = Arc::new(Components::new(common, threads.clone()));
         let clouds = Clouds::new(
             hub.clone(),
-            file.clone(),
-            config.gateway.thing.clone(),
+            (file.clone(), config.gateway.thing.clone()),
             disk.epoch(),
-            runtime.handle().clone(),
+            (runtime.handle().clone(), threads),
         );
         let core = Arc::new(Core::new(hub, (components, clouds), telemetry, file, config.clone(), options.dev));
         let mut gateway = Gateway {

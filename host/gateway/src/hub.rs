@@ -36,6 +36,7 @@ use edgewit_store::{Outcome, Store, Unknown};
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Moment};
+use crate::shadow::Told;
 use crate::sync::{lock, read, write};
 pub(crate) use durable::{Attached, Keeping, NotLetIn, Reading};
 pub(crate) use rooms::Reservation;
@@ -64,6 +65,8 @@ pub struct Hub {
     refusing: AtomicU64,
     /// The queues whose readers wait for room in another one.
     parked: Mutex<BTreeMap<QueueNumber, Parked>>,
+    /// Who is told of every shadow that changes.
+    shadows: RwLock<Vec<Arc<Told>>>,
     /// Bytes that links have sent, by the component that had published them.
     uplinked: Mutex<BTreeMap<Arc<str>, u64>>,
 }
@@ -129,6 +132,7 @@ impl Hub {
             store: OnceLock::new(),
             refusing: AtomicU64::new(0),
             parked: Mutex::default(),
+            shadows: RwLock::default(),
             uplinked: Mutex::default(),
         }
     }
@@ -207,11 +211,19 @@ impl Hub {
         self.send(messages, &mut id, &Origin::Component(component.clone()), next_hop(cause, component), at, hold)
     }
 
-    /// Plans what a service says, for whoever commits it.
-    pub(crate) fn plan(&self, service: &'static str, message: Message) -> Vec<Planned> {
+    /// Plans what a service or a cloud says, for whoever commits it.
+    pub(crate) fn plan(&self, origin: &Origin, message: Message) -> Vec<Planned> {
         let mut id = MessageId { epoch: self.epoch, number: 0 };
-        self.send([message], &mut id, &Origin::Service(service.into()), (0, None), self.clock.moment(), true)
-            .unwrap_or_default()
+        self.send([message], &mut id, origin, (0, None), self.clock.moment(), true).unwrap_or_default()
+    }
+
+    /// From now on this one is told of every shadow that changes, after the commit.
+    pub(crate) fn tell_of_shadows(&self, told: Arc<Told>) {
+        write(&self.shadows).push(told);
+    }
+
+    pub(crate) fn tell_no_more(&self, told: &Arc<Told>) {
+        write(&self.shadows).retain(|other| !Arc::ptr_eq(other, told));
     }
 
     /// Plans what the shadow service says to a request, as part of the transaction that the request is in.

@@ -41,6 +41,10 @@
 //! | `edgewit_downlink_received_total` | counter | `cloud`, `downlink` | messages that came |
 //! | `edgewit_downlink_received_bytes_total` | counter | `cloud`, `downlink` | their bytes |
 //! | `edgewit_downlink_given_up_total` | counter | `cloud`, `downlink` | those that found no room and are dead letters |
+//! | `edgewit_shadow_sync_state` | gauge | `cloud`, `state` | shadows in this state; the states of `edgewit shadow sync` |
+//! | `edgewit_shadow_sync_dirty` | gauge | `cloud` | shadows with something said here that is not in the cloud |
+//! | `edgewit_shadow_sync_requests_total` | counter | `cloud` | requests about shadows to the cloud |
+//! | `edgewit_shadow_sync_request_bytes_total` | counter | `cloud` | their bytes |
 //!
 //! Text is made anew for each request, from the same figures that `edgewit ps`, `cloud` and `queue ls` show. Nothing else
 //! is served, and nothing is counted here.
@@ -51,8 +55,9 @@ mod text;
 use std::collections::BTreeMap;
 
 use edgewit_domain::control::{
-    CloudStatus, ComponentState, ComponentStatus, DownlinkStatus, LinkState, QueueStatus, UplinkStatus,
+    CloudStatus, ComponentState, ComponentStatus, DownlinkStatus, LinkState, QueueStatus, ShadowsStatus, UplinkStatus,
 };
+use edgewit_domain::shadow::sync::Standing;
 
 use crate::core::Core;
 use crate::histogram::Reading;
@@ -108,6 +113,12 @@ const DOWNLINK: [Figure<DownlinkStatus>; 3] = [
     ("given_up_total", "counter", |downlink| downlink.given_up),
 ];
 
+const SHADOWS: [Figure<ShadowsStatus>; 3] = [
+    ("dirty", "gauge", |shadows| shadows.dirty),
+    ("requests_total", "counter", |shadows| shadows.requests),
+    ("request_bytes_total", "counter", |shadows| shadows.request_bytes),
+];
+
 /// The words of all states.
 const STATES: [&str; 7] = ["starting", "running", "backoff", "quarantined", "refused", "stopped", "blocked"];
 
@@ -159,6 +170,17 @@ fn clouds(text: &mut String, clouds: &BTreeMap<String, CloudStatus>) {
     let down = clouds.iter().flat_map(|(cloud, status)| status.downlinks.iter().map(move |rule| (cloud, rule)));
     let down: Vec<_> = down.map(|(cloud, (rule, of))| (labels(&[("cloud", cloud), ("downlink", rule)]), of)).collect();
     figures(text, "edgewit_downlink", &DOWNLINK, &down);
+    let synced = clouds.iter().filter_map(|(cloud, status)| Some((cloud, status.shadows.as_ref()?)));
+    let synced: Vec<_> = synced.collect();
+    let states = synced.iter().flat_map(|(cloud, shadows)| {
+        Standing::ALL.map(|standing| {
+            let count = shadows.states.get(standing.word()).copied().unwrap_or_default();
+            (labels(&[("cloud", cloud), ("state", standing.word())]), count.to_string())
+        })
+    });
+    family(text, "edgewit_shadow_sync_state", "gauge", states);
+    let synced: Vec<_> = synced.iter().map(|(cloud, shadows)| (labels(&[("cloud", cloud)]), *shadows)).collect();
+    figures(text, "edgewit_shadow_sync", &SHADOWS, &synced);
 }
 
 /// Every figure of each of these, which have their labels.

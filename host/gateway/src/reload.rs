@@ -112,6 +112,7 @@ fn in_force(running: &Config, new: &Config) -> Config {
         http: running.http.clone(),
         store: running.store,
         shadow: running.shadow,
+        shadow_syncs: new.shadow_syncs.clone(),
         clouds: new.clouds.clone(),
         uplinks: new.uplinks.clone(),
         downlinks: new.downlinks.clone(),

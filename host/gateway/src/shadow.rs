@@ -3,7 +3,11 @@
 //! A request goes the way of every other: a message on its topic, answered by the store's writer in the transaction that
 //! keeps it. Here is only who waits for that answer, and how it is told.
 
-use edgewit_domain::control::{Reply, ShadowView};
+mod requests;
+mod syncing;
+mod told;
+
+use edgewit_domain::control::{Reply, ShadowView, SyncedShadow};
 use edgewit_domain::limits::ROWS_SHOWN;
 use edgewit_domain::message::{Message, Origin, Qos};
 use edgewit_domain::shadow::{
@@ -14,6 +18,8 @@ use edgewit_domain::topic::{Filter, Topic, TopicError};
 use serde::Deserialize;
 
 use crate::core::{Core, refused};
+pub(crate) use syncing::Syncing;
+pub(crate) use told::Told;
 
 /// Answers to others on the same topics that may come while one is waited for.
 const ANSWERS: u64 = 64;
@@ -88,6 +94,22 @@ impl Core {
             Ok(Ok(Err(broken))) => refused(broken, "`edgewit store check` says what is broken"),
             Ok(Err(_)) | Err(_) => refused("the gateway is shutting down", "ask again when it runs"),
         }
+    }
+}
+
+impl Core {
+    pub(crate) fn synced_shadows(&self, thing: Option<String>, after: Option<SyncedShadow>) -> Reply {
+        let place = |shadow: &SyncedShadow| (shadow.thing.clone(), shadow.name.clone());
+        let behind = after.as_ref().map(place);
+        let wanted = |shadow: &SyncedShadow| {
+            thing.as_ref().is_none_or(|thing| *thing == shadow.thing)
+                && behind.as_ref().is_none_or(|behind| place(shadow) > *behind)
+        };
+        let mut shadows: Vec<SyncedShadow> = self.clouds.synced_shadows().into_iter().filter(wanted).collect();
+        shadows.sort_by_key(place);
+        let more = shadows.len() > ROWS_SHOWN;
+        shadows.truncate(ROWS_SHOWN);
+        Reply::SyncedShadows { shadows, more }
     }
 }
 

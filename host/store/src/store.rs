@@ -3,6 +3,8 @@
 //! Reading goes past the writer and sees what is committed. Everything that changes anything goes through the writer,
 //! and whoever waits for it may do so as a thread or be called back.
 
+mod reading;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,19 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::ledger::{
-    Broken, BucketId, DeathNote, Ledger, Opening, QueueRecord, Refusal, SavedTimer, Unit, shadow_bytes,
-};
+use edgewit_domain::ledger::{Broken, BucketId, DeathNote, Ledger, Opening, Refusal, SavedTimer, Unit, shadow_bytes};
 use edgewit_domain::message::{Envelope, WallTime};
-use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::shadow::{Document, ShadowId, Stored, ThingName};
 
-use crate::engine::{Engine, EngineError, Finding};
-use crate::format::bytes::Reader;
+use crate::engine::{Engine, EngineError};
 use crate::format::{envelope, key, record};
 use crate::reserve::Reserve;
-use crate::writer::rows::{MALFORMED, broken};
+use crate::writer::rows::broken;
 use crate::writer::{Outcome, Pending, Readers, Request, Submission, Turn, Unknown, Writer};
+
+pub use reading::{Page, damaged_queue, retained, rows};
+use reading::{each, each_readable, range, unreadable};
 
 /// A store that was opened and is not written to yet.
 pub struct Opened {
@@ -80,9 +81,13 @@ impl Opened {
             opening.retained.bytes += envelope::read_head(0, row)?.bytes;
             Some(())
         })?;
-        each(&*engine, &[key::SHADOWS], |key, row| {
+        each_readable(&*engine, &[key::SHADOWS], |key, row| {
             opening.shadows.messages += 1;
             opening.shadows.bytes += shadow_bytes(&key::shadow_of(key)?, row);
+            Some(())
+        })?;
+        each_readable(&*engine, &[key::SYNC_ROWS], |key, row| {
+            opening.shadows.bytes += shadow_bytes(&key::synced(key)?.1, row);
             Some(())
         })?;
         let uptime = engine.get(key::UPTIME).map_err(|error| broken(&error))?;
@@ -239,6 +244,23 @@ impl Store {
         Ok(found)
     }
 
+    /// What is kept of a shadow's synchronisation with a cloud. Nothing can be made of what is damaged.
+    pub fn sync_row(&self, cloud: &str, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken> {
+        match self.engine.get(&key::sync_row(cloud, id)) {
+            Err(EngineError::Damaged { .. }) => Ok(Some(Vec::new())),
+            read => read.map_err(|error| broken(&error)),
+        }
+    }
+
+    /// All that is kept of synchronisation, with any cloud.
+    pub fn sync_rows(&self, mut visit: impl FnMut(&str, ShadowId)) -> Result<(), Broken> {
+        each_readable(&*self.engine, &[key::SYNC_ROWS], |key, _| {
+            let (cloud, id) = key::synced(key)?;
+            visit(cloud, id);
+            Some(())
+        })
+    }
+
     /// Forgets shadows that were deleted longer ago than they are remembered, at most `count` of them. Says how many;
     /// `now` is the second since 1970.
     pub fn forget_shadows(&self, now: u64, count: usize) -> Result<usize, Refusal> {
@@ -276,104 +298,6 @@ impl Store {
         let row = self.engine.get(&key::bucket(bucket)).map_err(|error| broken(&error))?;
         Ok(row.and_then(|row| record::read_number(&row)).unwrap_or(0))
     }
-}
-
-/// Every retained message.
-pub fn retained(engine: &dyn Engine, mut visit: impl FnMut(Envelope)) -> Result<(), Broken> {
-    each(engine, &[key::RETAINED], |_, row| {
-        visit(envelope::read(&mut Reader(row))?);
-        Some(())
-    })
-}
-
-/// Rows of a queue that were read at once.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
-    pub rows: Vec<StoredRow>,
-    /// There may be rows behind them.
-    pub more: bool,
-}
-
-/// The queue that damage is in, where it is in one and still there.
-pub fn damaged_queue(engine: &dyn Engine, found: &Finding) -> Option<QueueNumber> {
-    let queue = key::queue_of(&found.from)?;
-    // Its kind and its number.
-    let end = key::end(found.from.get(..5)?);
-    let to = found.to.as_deref().filter(|to| *to < end.as_slice()).unwrap_or(&end);
-    let read = engine.scan(&found.from, to, &mut |_, _| ControlFlow::Continue(()));
-    matches!(read, Err(EngineError::Damaged { .. } | EngineError::Torn { .. })).then_some(queue)
-}
-
-/// Rows of a queue from a sequence number on: at most `count`, and past the first at most so many `bytes`.
-pub fn rows(
-    engine: &dyn Engine,
-    queue: QueueNumber,
-    from: u64,
-    (count, bytes): (usize, usize),
-) -> Result<Page, Broken> {
-    let dead = |record: &QueueRecord| matches!(record.id, edgewit_domain::queue::QueueId::Dead(_));
-    let record = engine.get(&key::queue(queue)).map_err(|error| broken(&error))?;
-    let record = record.and_then(|row| record::read_queue(&row));
-    let dead = record.as_ref().is_some_and(dead);
-    // Below the head lies at most what could not be removed of a damaged queue.
-    let from = from.max(record.map_or(0, |record| record.head));
-    let (mut rows, mut more, mut left): (Vec<StoredRow>, _, _) = (Vec::new(), false, bytes);
-    if count == 0 {
-        return Ok(Page::default());
-    }
-    range(engine, &key::row(queue, from), &key::end(&key::queue_rows(queue)), |key, row| {
-        let mut reader = Reader(row);
-        let sequence = key::sequence(key::ROWS, queue, key)?;
-        more = rows.len() >= count || (row.len() > left && !rows.is_empty());
-        if more {
-            return Some(ControlFlow::Break(()));
-        }
-        left = left.saturating_sub(row.len());
-        let envelope = envelope::read(&mut reader)?;
-        let note = if dead { Some(envelope::read_note(&mut reader)?) } else { None };
-        rows.push(StoredRow { sequence, envelope, failed: 0, note });
-        Some(ControlFlow::Continue(()))
-    })?;
-    let last = rows.last().map_or(from, |row| row.sequence);
-    range(engine, &key::attempts(queue, from), &key::attempts(queue, last.saturating_add(1)), |key, row| {
-        let sequence = key::sequence(key::ATTEMPTS, queue, key)?;
-        let failed = u32::try_from(record::read_number(row)?).ok()?;
-        if let Ok(place) = rows.binary_search_by_key(&sequence, |row| row.sequence)
-            && let Some(row) = rows.get_mut(place)
-        {
-            row.failed = failed;
-        }
-        Some(ControlFlow::Continue(()))
-    })?;
-    Ok(Page { rows, more })
-}
-
-fn unreadable(key: &[u8], reason: &str) -> Broken {
-    Broken { queue: None, reason: format!("the row with the key {}: {reason}", key.escape_ascii()) }
-}
-
-/// Every row whose key begins so.
-fn each(engine: &dyn Engine, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Option<()>) -> Result<(), Broken> {
-    range(engine, prefix, &key::end(prefix), |key, row| visit(key, row).map(ControlFlow::Continue))
-}
-
-/// Rows between two keys, until `visit` breaks. What it can make no sense of is damaged.
-fn range(
-    engine: &dyn Engine,
-    from: &[u8],
-    to: &[u8],
-    mut visit: impl FnMut(&[u8], &[u8]) -> Option<ControlFlow<()>>,
-) -> Result<(), Broken> {
-    let mut malformed = None;
-    let scanned = engine.scan(from, to, &mut |key, row| {
-        visit(key, row).unwrap_or_else(|| {
-            let reason = format!("the row with the key {}: {MALFORMED}", key.escape_ascii());
-            malformed = Some(Broken { queue: key::queue_of(key), reason });
-            ControlFlow::Break(())
-        })
-    });
-    scanned.map_err(|error| broken(&error))?;
-    malformed.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

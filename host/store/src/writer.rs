@@ -24,6 +24,8 @@ use edgewit_domain::ledger::{
 use edgewit_domain::limits::{SWEEP_EVERY, SWEEP_ROWS, UPTIME_EVERY};
 use edgewit_domain::message::{Envelope, Message, WallTime};
 use edgewit_domain::queue::{QueueId, QueueNumber};
+use edgewit_domain::shadow::ShadowId;
+use edgewit_domain::shadow::sync::Seen;
 
 use crate::batch::Batch;
 use crate::engine::{CommitError, Engine};
@@ -49,6 +51,9 @@ pub trait Readers: Send {
 
     /// A unit is on disk, and so are its rows; a row whose sequence number is zero was dropped again already.
     fn committed(&mut self, unit: Unit, sequences: Sequences);
+
+    /// A shadow is another now.
+    fn changed(&mut self, id: &ShadowId, seen: Seen);
 
     /// What is in a queue that the last batch touched.
     fn counted(&mut self, queue: QueueNumber, level: Level);

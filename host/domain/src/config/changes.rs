@@ -17,6 +17,7 @@ pub struct Changes {
     pub clouds: Differences,
     pub uplinks: Differences,
     pub downlinks: Differences,
+    pub shadow_syncs: Differences,
     /// Keys of the gateway itself that differ and take effect at once.
     pub gateway: Vec<&'static str>,
     /// Keys that differ and take effect only when the gateway starts again.
@@ -75,7 +76,19 @@ impl Config {
     }
 
     fn gateway_changes(&self, new: &Config, changes: &mut Changes) {
-        let Config { gateway, log, metrics, http, store, shadow, clouds, uplinks, downlinks, components: _ } = self;
+        let Config {
+            gateway,
+            log,
+            metrics,
+            http,
+            store,
+            shadow,
+            shadow_syncs,
+            clouds,
+            uplinks,
+            downlinks,
+            components: _,
+        } = self;
         let Gateway { thing, data, control, profile, grace } = gateway;
         let Log { level, format } = log;
         let Store { engine, bytes, keep } = store;
@@ -97,6 +110,7 @@ impl Config {
         changes.clouds = Differences::of(clouds, &new.clouds);
         changes.uplinks = Differences::of(uplinks, &new.uplinks);
         changes.downlinks = Differences::of(downlinks, &new.downlinks);
+        changes.shadow_syncs = Differences::of(shadow_syncs, &new.shadow_syncs);
         changes.gateway = differing(&at_once);
         changes.needs_restart = differing(&at_start);
     }

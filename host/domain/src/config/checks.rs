@@ -2,15 +2,17 @@
 //!
 //! Each takes what was read without a mistake, so that nothing is told twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::source::Table;
 use super::values::show_size;
-use super::{Config, Delivery, DurableQueue};
+use super::{Config, Delivery, DurableQueue, ShadowSync};
 use crate::ledger::BucketId;
 use crate::limits;
 use crate::queue::FullRule;
+use crate::shadow::ThingName;
+use crate::shadow::sync::{Which, fit};
 
 type Name = Arc<str>;
 
@@ -18,6 +20,7 @@ pub(super) fn all(t: &mut Table, config: &Config) {
     shared_buckets(t, config);
     queues_in_store(t, config);
     answers_of_shadows(t, config);
+    shadow_syncs(t, config);
     downlink_targets(t, config);
     client_ids(t, config);
     profiles(t, config);
@@ -159,6 +162,36 @@ fn profiles(t: &mut Table, config: &Config) {
         if *count == profile.subscriptions + 1 {
             let problem = format!("the profile `{}` permits {} filters", profile.name, profile.subscriptions);
             t.mistake_at(&["downlink", &downlink.name], problem, "join rules by wider filters, or use a second cloud");
+        }
+    }
+}
+
+/// A thing has one cloud, since two would each undo what the other did, and one connection hears of so many things.
+fn shadow_syncs(t: &mut Table, config: &Config) {
+    let mut rules: BTreeMap<(&ThingName, &Which), &Name> = BTreeMap::new();
+    let mut clouds: BTreeMap<&ThingName, &ShadowSync> = BTreeMap::new();
+    for sync in config.shadow_syncs.values() {
+        let same = *rules.entry((&sync.thing, &sync.which)).or_insert(&sync.name);
+        let other = *clouds.entry(&sync.thing).or_insert(sync);
+        if *same != sync.name {
+            let problem = format!("shadow.sync.{same} names the same shadow");
+            t.mistake_at(&["shadow", "sync", &sync.name], problem, "remove one of the two, or name another `shadow`");
+        } else if other.cloud != sync.cloud {
+            let problem =
+                format!("shadow.sync.{} takes the shadows of {} to cloud.{}", other.name, sync.thing, other.cloud);
+            let cure = format!("write cloud = \"{}\" here, or another in both", other.cloud);
+            t.mistake_at(&["shadow", "sync", &sync.name, "cloud"], problem, cure);
+        }
+    }
+    for cloud in config.clouds.values() {
+        let syncs = || config.shadow_syncs.values().filter(|sync| sync.cloud == cloud.name);
+        let things: BTreeSet<&ThingName> = syncs().map(|sync| &sync.thing).collect();
+        let things: Vec<&ThingName> = things.into_iter().collect();
+        let downlinks = config.downlinks.values().filter(|downlink| downlink.cloud == cloud.name).count();
+        if let (Err(unfit), Some(last)) = (fit(&things, downlinks, cloud.profile), syncs().next_back()) {
+            let told = unfit.to_string();
+            let (problem, cure) = told.split_once("; ").unwrap_or((&told, "synchronise fewer on this link"));
+            t.mistake_at(&["shadow", "sync", &last.name], problem, cure);
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Cloud {
     pub backoff_max: Duration,
     /// What the operator permits; the profile's own limits hold beside it.
     pub rate: Rate,
+    /// About shadows, in a second.
+    pub shadow_requests: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +90,8 @@ impl Cloud {
         let keep_alive = t.optional("keep-alive", whole_seconds(profile)).unwrap_or(profile.keep_alive.default);
         let proxy = t.optional("proxy", proxy);
         let (backoff, backoff_max) = read_backoff(t);
-        let rate = t.table("rate", |t| read_rate(t, profile));
+        let (rate, shadow_requests) =
+            t.table("rate", |t| (read_rate(t, profile), t.count("shadow-requests", limits::SHADOW_SYNC_RATE)));
         Some(Cloud {
             name: name.into(),
             broker: broker?,
@@ -101,6 +104,7 @@ impl Cloud {
             backoff,
             backoff_max,
             rate,
+            shadow_requests,
         })
     }
 }

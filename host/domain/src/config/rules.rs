@@ -104,7 +104,7 @@ impl Path {
 }
 
 /// The cloud that is named, or the only one there is.
-fn read_cloud(t: &mut Table, clouds: &[String]) -> Option<Arc<str>> {
+pub(super) fn read_cloud(t: &mut Table, clouds: &[String]) -> Option<Arc<str>> {
     let known = || clouds.iter().map(String::as_str);
     if t.ask("cloud").is_some() {
         return t.optional("cloud", |value, names| {

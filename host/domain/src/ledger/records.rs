@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::unit::{BucketId, DeathNote, SavedTimer};
+use super::unit::{BucketId, DeathNote, SavedTimer, SyncRow};
 use crate::message::Envelope;
 use crate::queue::{QueueId, QueueNumber};
 use crate::shadow::ShadowId;
@@ -63,6 +63,7 @@ pub trait Records {
     /// Bytes of the retained message of a topic.
     fn retained(&self, topic: &str) -> Result<Option<u64>, Broken>;
     fn shadow(&self, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken>;
+    fn sync_row(&self, cloud: &str, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken>;
 
     /// Removes whatever is kept of a queue but its record, readable or not: at most `count` rows, behind `after`.
     /// Returns where it ended, if there may be more. What cannot even be found is left lying; with a `count` of nothing
@@ -82,6 +83,7 @@ pub trait Records {
     fn delete_retained(&mut self, topic: &str);
     fn put_shadow(&mut self, id: &ShadowId, document: &[u8]);
     fn delete_shadow(&mut self, id: &ShadowId);
+    fn put_sync_row(&mut self, sync: &SyncRow);
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer);
     fn delete_timer(&mut self, component: &str, name: &str);
 }

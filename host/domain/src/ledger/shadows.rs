@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::unit::{Planned, Refusal, Sequences, Unit};
-use crate::ledger::{Ledger, Records, Windows};
+use crate::ledger::unit::{Planned, Refusal, Sequences, SyncRow, Unit};
+use crate::ledger::{Broken, Ledger, Records, Windows};
 use crate::limits::{SHADOWS, SHADOWS_RECENT_BYTES};
 use crate::message::{Envelope, Message, PayloadFormat, Qos};
+use crate::shadow::sync::Seen;
 use crate::shadow::{Outcome, Rejection, Request, RequestTopic, ShadowId, Stored, answer};
 use crate::topic::Topic;
 
@@ -27,6 +28,8 @@ pub struct Said {
     pub publishes: Vec<Planned>,
     /// Of their durable rows. Zero where a queue is out of use.
     pub sequences: Sequences,
+    /// The shadows that are others now.
+    pub changed: Vec<(ShadowId, Seen)>,
 }
 
 /// Documents that were changed last, as they are in the batch under way: whoever changes one changes it again.
@@ -80,6 +83,14 @@ impl Ledger {
         for planned in &unit.publishes {
             let Some(request) = request_on(&planned.envelope.message.topic) else { continue };
             let outcome = self.outcome(&request, &planned.envelope, records);
+            match &outcome.stored {
+                Some(stored) => said.changed.push((request.id.clone(), Seen::of(Some(stored)))),
+                None if unit.sync.is_some() => {
+                    let reason = format!("what a cloud says of the shadow {} is not taken here", request.id);
+                    return Err(Refusal::Broken(Broken { queue: None, reason }));
+                }
+                None => {}
+            }
             for (reply, body) in outcome.answers {
                 // Made of a topic that is one.
                 let Ok(topic) = request.reply(reply) else { continue };
@@ -151,6 +162,15 @@ impl Ledger {
             self.shadows.bytes = self.shadows.bytes.saturating_sub(shadow_bytes(id, &row));
         }
         Ok(())
+    }
+
+    pub(super) fn keep_sync(&mut self, sync: &SyncRow, records: &mut dyn Records) {
+        let bytes = |row: &[u8]| shadow_bytes(&sync.id, row);
+        // One that cannot be read is replaced.
+        let before = records.sync_row(&sync.cloud, &sync.id).ok().flatten().map_or(0, |row| bytes(&row));
+        let after = sync.row.as_deref().map_or(0, bytes);
+        self.shadows.bytes = self.shadows.bytes.saturating_sub(before) + after;
+        records.put_sync_row(sync);
     }
 
     pub(super) fn check_shadows(reads: &[ShadowRead], records: &dyn Records) -> Result<(), Refusal> {

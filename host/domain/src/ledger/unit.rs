@@ -15,6 +15,7 @@ use super::shadows::{ShadowRead, request_on};
 use crate::message::{Envelope, WallTime};
 use crate::queue::{NoSuchName, QueueId, QueueNumber};
 use crate::routing::{ReaderId, Readers};
+use crate::shadow::ShadowId;
 
 /// A message and who gets it.
 #[derive(Clone, Debug)]
@@ -148,6 +149,15 @@ pub struct TimerRow {
     pub timer: Option<SavedTimer>,
 }
 
+/// What is kept of a shadow's synchronisation with a cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncRow {
+    pub cloud: Arc<str>,
+    pub id: ShadowId,
+    /// `None` deletes.
+    pub row: Option<Vec<u8>>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Unit {
     pub consumed: Option<Consumed>,
@@ -156,6 +166,8 @@ pub struct Unit {
     pub publishes: Vec<Planned>,
     pub reads: Vec<ValueRead>,
     pub shadow_reads: Vec<ShadowRead>,
+    /// Holds only together with the requests in `publishes`: where one of those is rejected, nothing of the unit happens.
+    pub sync: Option<SyncRow>,
     pub values: Vec<ValueChange>,
     pub timers: Vec<TimerRow>,
 }
@@ -169,6 +181,7 @@ impl Unit {
             && self.values.is_empty()
             && self.reads.is_empty()
             && self.shadow_reads.is_empty()
+            && self.sync.is_none()
             && self.timers.is_empty()
             && !self.publishes.iter().any(Planned::is_durable)
     }
@@ -177,6 +190,7 @@ impl Unit {
     pub fn only_frees(&self) -> bool {
         self.values.iter().all(|change| change.value.is_none())
             && self.timers.iter().all(|row| row.timer.is_none())
+            && self.sync.as_ref().is_none_or(|sync| sync.row.is_none())
             && !self.publishes.iter().any(Planned::is_durable)
     }
 }

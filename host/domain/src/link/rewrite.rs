@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::topic::{Filter, Topic, TopicError};
 
 /// How one rule names its messages on the other side.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
     /// Bytes of the filter's fixed levels, with the slash after them where something follows.
     fixed: usize,

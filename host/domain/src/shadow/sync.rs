@@ -25,6 +25,7 @@ mod pace;
 mod plan;
 mod round;
 mod row;
+mod rules;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +33,11 @@ use std::time::Duration;
 
 pub use entry::{Problem, Standing, Status};
 pub use filters::{FILTERS_PER_THING, TooMany, filters, fit};
+pub use heard::accepted_on;
 pub use merge3::{Winner, Winners};
 pub use plan::{Change, Direction};
-pub use row::Seen;
+pub use row::{Seen, is_over};
+pub use rules::{Rules, Which};
 
 use entry::Entry;
 use pace::Pace;
@@ -192,6 +195,15 @@ impl Sync {
     pub fn wake_at(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(at, _)| *at);
         [timer, self.pace.ready_at()].into_iter().flatten().min()
+    }
+
+    /// Shadows that are watched.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
     }
 
     pub fn status(&self, now: Duration, id: &ShadowId) -> Option<Status> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgewit_domain::ledger::{
-    Broken, BucketId, DeathNote, Opening, QueueRecord, Records, RowHead, SavedTimer, Usage, row_bytes, shadow_bytes,
+    Broken, BucketId, DeathNote, Opening, QueueRecord, Records, RowHead, SavedTimer, SyncRow, Usage, row_bytes,
+    shadow_bytes,
 };
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin, WallTime};
 use edgewit_domain::queue::QueueNumber;
@@ -23,6 +24,7 @@ pub enum Key {
     Bucket(BucketId),
     Retained(String),
     Shadow(ShadowId),
+    Sync(String, ShadowId),
     Timer(String, String),
 }
 
@@ -87,6 +89,7 @@ impl Memory {
                     opening.shadows.messages += 1;
                     opening.shadows.bytes += shadow_bytes(id, document);
                 }
+                (Key::Sync(_, id), Value::Bytes(row)) => opening.shadows.bytes += shadow_bytes(id, row),
                 _ => {}
             }
         }
@@ -162,6 +165,13 @@ impl Records for Memory {
         })
     }
 
+    fn sync_row(&self, cloud: &str, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken> {
+        Ok(match self.rows.get(&Key::Sync(cloud.to_owned(), id.clone())) {
+            Some(Value::Bytes(bytes)) => Some(bytes.clone()),
+            _ => None,
+        })
+    }
+
     /// What was removed is gone, so that each piece begins at the first that is left.
     fn clear(&mut self, queue: QueueNumber, _: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken> {
         let of_queue =
@@ -230,6 +240,14 @@ impl Records for Memory {
 
     fn delete_shadow(&mut self, id: &ShadowId) {
         self.delete(Key::Shadow(id.clone()));
+    }
+
+    fn put_sync_row(&mut self, sync: &SyncRow) {
+        let key = Key::Sync(sync.cloud.to_string(), sync.id.clone());
+        match &sync.row {
+            Some(row) => self.put(key, Value::Bytes(row.clone())),
+            None => self.delete(key),
+        }
     }
 
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer) {

@@ -13,14 +13,16 @@ use edgewit_domain::queue::{DeadOf, FullRule, QueueId, QueueLimits, QueueNumber}
 use edgewit_net::link::{BoxFuture, Downlink, NotStored};
 use tokio::sync::oneshot;
 
-use super::commit;
+use super::{SHADOWS, commit};
 use crate::clock::wall;
 use crate::hub::{Hub, PublishError};
+use crate::shadow::Syncing;
 
 pub(super) struct StoredDownlink {
     hub: Arc<Hub>,
     cloud: Arc<str>,
     dead: BTreeMap<Arc<str>, Arc<Dead>>,
+    syncing: Option<Arc<Syncing>>,
 }
 
 /// A rule's dead letters.
@@ -30,7 +32,12 @@ struct Dead {
 }
 
 impl StoredDownlink {
-    pub fn open(hub: &Arc<Hub>, cloud: &Arc<str>, rules: &[Rule]) -> Result<StoredDownlink, Refusal> {
+    pub fn open(
+        hub: &Arc<Hub>,
+        cloud: &Arc<str>,
+        rules: &[Rule],
+        syncing: Option<Arc<Syncing>>,
+    ) -> Result<StoredDownlink, Refusal> {
         let open = |rule: &Rule| {
             let limits = rule.dead_letter;
             let limits =
@@ -40,7 +47,7 @@ impl StoredDownlink {
             Ok((rule.name.clone(), Arc::new(Dead { queue, given_up: AtomicU64::new(0) })))
         };
         let dead: Result<BTreeMap<_, _>, Refusal> = rules.iter().map(open).collect();
-        Ok(StoredDownlink { hub: hub.clone(), cloud: cloud.clone(), dead: dead? })
+        Ok(StoredDownlink { hub: hub.clone(), cloud: cloud.clone(), dead: dead?, syncing })
     }
 
     /// Messages that went to the rule's dead letters since the link was made.
@@ -63,6 +70,11 @@ impl Dead {
 
 impl Downlink for StoredDownlink {
     fn receive(&self, rule: &str, message: Message) -> BoxFuture<Result<(), NotStored>> {
+        if let Some(syncing) = self.syncing.as_ref().filter(|_| rule == SHADOWS) {
+            let taken = syncing.told.heard(message.topic, message.payload.to_vec());
+            // What is lost with the end of the process is asked for again by the next.
+            return Box::pin(async move { taken.await.map_err(|_| NotStored("the gateway is ending".to_owned())) });
+        }
         let (told, outcome) = oneshot::channel();
         let origin = Origin::Cloud(self.cloud.clone());
         self.hub.publish_then(message.clone(), origin.clone(), move |outcome| {
@@ -79,5 +91,13 @@ impl Downlink for StoredDownlink {
                 (Ok(Err(_)), None) => Err(NotStored(Refusal::Gone.to_string())),
             }
         })
+    }
+
+    fn up(&self, session_kept: bool) {
+        self.syncing.iter().for_each(|syncing| syncing.told.up(session_kept));
+    }
+
+    fn down(&self) {
+        self.syncing.iter().for_each(|syncing| syncing.told.down());
     }
 }

@@ -15,6 +15,7 @@ use super::Made;
 use super::downlink::StoredDownlink;
 use super::outbox::StoredOutbox;
 use crate::hub::Hub;
+use crate::shadow::Syncing;
 
 /// All there is to see of a link.
 pub(super) struct Watched {
@@ -24,6 +25,7 @@ pub(super) struct Watched {
     pub failed: OnceLock<String>,
     pub outboxes: Vec<Arc<StoredOutbox>>,
     pub downlink: Arc<StoredDownlink>,
+    pub syncing: Option<Arc<Syncing>>,
 }
 
 impl Watched {
@@ -67,6 +69,7 @@ impl Watched {
                     (downlink.name.to_string(), view)
                 })
                 .collect(),
+            shadows: self.syncing.as_ref().map(|syncing| syncing.status()),
         }
     }
 }
@@ -131,6 +134,7 @@ fn say(hub: &Hub, watched: &Watched, view: &CloudStatus) {
         "bytes_out": view.bytes_out,
         "uplinks": view.uplinks,
         "downlinks": view.downlinks,
+        "shadows": view.shadows,
     });
     publish(hub, &watched.made.cloud.name, text.to_string());
 }

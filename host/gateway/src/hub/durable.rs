@@ -13,6 +13,8 @@ use edgewit_domain::link::{Fit, NotForCloud};
 use edgewit_domain::message::{Envelope, Message, Origin, WallTime};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
+use edgewit_domain::shadow::ShadowId;
+use edgewit_domain::shadow::sync::Seen;
 use edgewit_domain::topic::Filter;
 use edgewit_store::{Page, Readers, Store, Turn, rows};
 use smallvec::SmallVec;
@@ -366,6 +368,10 @@ impl Readers for Keeping {
         }
         let delivered = routes.deliver_all(&unit.publishes, sequences);
         self.hub.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
+    }
+
+    fn changed(&mut self, id: &ShadowId, seen: Seen) {
+        read(&self.hub.shadows).iter().for_each(|told| told.changed(id, seen));
     }
 
     fn counted(&mut self, queue: QueueNumber, level: Level) {

@@ -8,7 +8,7 @@ use edgewit_domain::delivery::{Death, Ending, Verdict};
 use edgewit_domain::handling::Tick;
 use edgewit_domain::ledger::{Attempt, Burial, Consumed, DeathNote, Planned, Refusal, Unit};
 use edgewit_domain::limits::{BACKTRACE_BYTES, BATCH};
-use edgewit_domain::message::Message;
+use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::Topic;
 use edgewit_store::Outcome;
 
@@ -189,6 +189,6 @@ impl Desk {
             "reason": note.reason,
             "attempts": note.attempts,
         });
-        self.common.hub.plan("dead-letter", Message::new(topic, text.to_string()))
+        self.common.hub.plan(&Origin::Service("dead-letter".into()), Message::new(topic, text.to_string()))
     }
 }

@@ -6,4 +6,5 @@ mod changes;
 mod down;
 mod killed;
 mod profile;
+mod shadows;
 mod up;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edgewit_domain::control::{CloudStatus, LinkState, Status, UplinkStatus};
-use edgewit_testbed::{Authority, Broker, Identity, Mood, Network, Observer};
+use edgewit_testbed::{Authority, Broker, Identity, Mood, Network, Observer, ShadowCloud};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
@@ -82,6 +82,11 @@ impl Far {
         self.runtime.block_on(self.observer.publish(topic, payload));
     }
 
+    /// The cloud's shadows from now on.
+    pub fn shadows(&self) -> ShadowCloud {
+        self.runtime.block_on(ShadowCloud::new(self.broker.plain))
+    }
+
     /// Everything that came, in the order in which it came.
     pub fn arrived(&self) -> Vec<Arrival> {
         let arrived = self.observer.arrived().into_iter().map(|(at, payload)| {
@@ -138,8 +143,9 @@ pub fn cloud_of(status: &Status) -> &CloudStatus {
 /// Waits until the link's status is as it should be.
 pub fn until(running: &Running<'_>, what: &str, holds: impl Fn(&CloudStatus) -> bool) -> CloudStatus {
     eventually(what, || {
-        let cloud = cloud_of(&running.status()).clone();
-        if holds(&cloud) { Ok(cloud) } else { Err(Box::new(cloud)) }
+        // While it is made anew there is none.
+        let cloud = running.status().clouds.remove("main").ok_or(None)?;
+        if holds(&cloud) { Ok(cloud) } else { Err(Some(Box::new(cloud))) }
     })
 }
 

@@ -18,7 +18,7 @@ use super::dial::{self, ConnectError, Opened};
 use super::inbound::{Committed, Inbound};
 use super::outbound::{LinkError, Outbound, Settled};
 use super::waits::{or_never, random, ready, within};
-use super::wire::{Incoming, Reader, Writer};
+use super::wire::{Incoming, Reader, Writer, side_of};
 use super::{BoxFuture, Material, NotStored, Plan, Status, Trouble};
 
 /// Names being resolved at once: one attempt's, and one that was given up and cannot be cancelled.
@@ -66,6 +66,10 @@ struct Driver {
     stopped: watch::Receiver<bool>,
     stopping: bool,
     ended: bool,
+    /// The broker had lost the session since the downlink last heard that a connection stands.
+    session_lost: bool,
+    /// The downlink knows that a connection stands.
+    is_up: bool,
     trouble: Option<Trouble>,
     /// Bytes of connections that have ended.
     bytes: [u64; 2],
@@ -114,6 +118,8 @@ impl Driver {
             stopped,
             stopping: false,
             ended: false,
+            session_lost: false,
+            is_up: false,
             trouble: None,
             bytes: [0; 2],
             status,
@@ -124,10 +130,12 @@ impl Driver {
     async fn run(mut self) -> Result<(), LinkError> {
         self.feed(Input::Start);
         while !self.ended {
+            self.tell();
             self.show();
             let happened = self.wait().await;
             self.react(happened)?;
         }
+        self.tell();
         self.show();
         self.outbound.finish().await
     }
@@ -195,9 +203,7 @@ impl Driver {
         let Opened { reader, writer, session_present, material } = opened;
         self.connection = Some(Connection { reader, writer, material });
         self.look_later();
-        if !session_present && !self.plan.downlinks.is_empty() {
-            self.plan.downlink.session_lost();
-        }
+        self.session_lost |= !session_present;
         self.feed(Input::Connected { session_present });
     }
 
@@ -247,7 +253,7 @@ impl Driver {
             Incoming::Packet(Packet::SubAck(ack)) => {
                 let granted = !ack.return_codes.contains(&SubscribeReasonCode::Failure);
                 if !granted {
-                    self.trouble("the broker refused a subscription; permit the downlink's filter there".into());
+                    self.trouble("the broker refused a subscription; permit there what the downlinks name, and the shadows of synchronised things".into());
                 }
                 self.feed(Input::Subscribed { packet: ack.pkid, granted });
             }
@@ -368,6 +374,17 @@ impl Driver {
         self.trouble = Some(Trouble { at: (self.plan.clock)(), text });
     }
 
+    /// Tells the downlink whether anything can come down.
+    fn tell(&mut self) {
+        let is_up = self.link.is_subscribed();
+        match (self.is_up, is_up) {
+            (false, true) => self.plan.downlink.up(!std::mem::take(&mut self.session_lost)),
+            (true, false) => self.plan.downlink.down(),
+            _ => {}
+        }
+        self.is_up = is_up;
+    }
+
     /// Brings what others see up to date, and wakes them where it matters.
     fn show(&self) {
         let [mut read, mut written] = self.bytes;
@@ -379,14 +396,5 @@ impl Driver {
             (status.bytes_in, status.bytes_out) = (read, written);
             status.update(&self.link, &self.inbound, self.trouble.as_ref())
         });
-    }
-}
-
-/// Whether the far side ended the connection, and did not merely become unreachable.
-fn side_of(error: &io::Error) -> Side {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    match error.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Side::Peer,
-        _ => Side::Us,
     }
 }

@@ -55,8 +55,12 @@ pub trait Downlink: Send + Sync {
     /// Called in order of receipt. Ends when the message is on disk, wherever it went; only then is the broker told.
     fn receive(&self, rule: &str, message: Message) -> BoxFuture<Result<(), NotStored>>;
 
-    /// The broker had lost the session: what it held for us is gone, and what can be fetched again should be.
-    fn session_lost(&self) {}
+    /// A connection stands, and the broker has answered to every filter. Where it had not kept the session, what it held
+    /// for us is gone, and what can be fetched again should be.
+    fn up(&self, _session_kept: bool) {}
+
+    /// It has ended.
+    fn down(&self) {}
 }
 
 /// The files that a connection needs.

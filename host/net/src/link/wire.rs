@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use edgewit_domain::limits::LINK_PACKET_BYTES;
+use edgewit_domain::link::Side;
 use rumqttc::Packet;
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
 
@@ -184,5 +185,14 @@ impl Writer {
             self.drive().await?;
         }
         poll_fn(|cx| Pin::new(&mut self.half).poll_shutdown(cx)).await
+    }
+}
+
+/// Whether the far side ended the connection, and did not merely become unreachable.
+pub(super) fn side_of(error: &io::Error) -> Side {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Side::Peer,
+        _ => Side::Us,
     }
 }

@@ -16,6 +16,7 @@ pub const VALUES: u8 = b'v';
 pub const TIMERS: u8 = b's';
 pub const DIGESTS: u8 = b'd';
 pub const SHADOWS: u8 = b'w';
+pub const SYNC_ROWS: u8 = b'y';
 
 /// Room for every key that has no text in it.
 pub type Short = [u8; 13];
@@ -121,11 +122,32 @@ pub fn shadow(id: &ShadowId) -> Vec<u8> {
 
 /// The shadow in a key.
 pub fn shadow_of(key: &[u8]) -> Option<ShadowId> {
-    let text = std::str::from_utf8(key.strip_prefix(&[SHADOWS])?).ok()?;
+    named(std::str::from_utf8(key.strip_prefix(&[SHADOWS])?).ok()?)
+}
+
+fn named(text: &str) -> Option<ShadowId> {
     let (thing, name) = text.split_once('\0')?;
     let thing = ThingName::parse(thing).ok()?;
     let name = if name.is_empty() { None } else { Some(ShadowName::parse(name).ok()?) };
     Some(ShadowId { thing, name })
+}
+
+/// What the keys begin with of all that is kept of synchronisation with a cloud.
+pub fn sync_rows(cloud: &str) -> Vec<u8> {
+    let mut key = text(SYNC_ROWS, cloud);
+    key.push(0);
+    key
+}
+
+pub fn sync_row(cloud: &str, id: &ShadowId) -> Vec<u8> {
+    let shadow = shadow(id);
+    [sync_rows(cloud).as_slice(), shadow.get(1..).unwrap_or_default()].concat()
+}
+
+/// The cloud and the shadow in such a key.
+pub fn synced(key: &[u8]) -> Option<(&str, ShadowId)> {
+    let (cloud, shadow) = std::str::from_utf8(key.strip_prefix(&[SYNC_ROWS])?).ok()?.split_once('\0')?;
+    Some((cloud, named(shadow)?))
 }
 
 /// Of compiled code.

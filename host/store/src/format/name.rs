@@ -53,6 +53,10 @@ fn of_no_queue(key: &[u8]) -> Option<String> {
         key::VALUES => pair().map(|(bucket, key)| format!("the value of {key} in bucket {bucket}"))?,
         key::TIMERS => pair().map(|(component, name)| format!("the timer {name} of component {component}"))?,
         key::SHADOWS => format!("shadow {}", key::shadow_of(key)?),
+        key::SYNC_ROWS => {
+            let (cloud, id) = key::synced(key)?;
+            format!("the synchronisation of shadow {id} with cloud {cloud}")
+        }
         key::DIGESTS => format!("the digest of compiled code {}", text(rest)),
         _ => return None,
     })

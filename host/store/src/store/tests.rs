@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ShadowRead, ValueChange, ValueRead};
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
-use edgewit_domain::queue::{FullRule, QueueId, QueueLimits};
+use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
+use edgewit_domain::shadow::sync::Seen;
 use edgewit_domain::shadow::{Limits, ShadowName};
 use edgewit_domain::topic::Topic;
 
@@ -44,6 +45,8 @@ impl Readers for Notes {
         let payloads = unit.publishes.iter().map(|planned| text(&planned.envelope)).collect();
         self.told.lock().unwrap().push((payloads, sequences.to_vec()));
     }
+
+    fn changed(&mut self, _: &ShadowId, _: Seen) {}
 
     fn counted(&mut self, _: QueueNumber, _: Level) {}
 

@@ -58,6 +58,9 @@ impl<R: Readers + 'static> Writer<R> {
         for (submission, made) in group.into_iter().zip(made) {
             let committed = made.units.len();
             for (mut unit, (mut sequences, said)) in submission.units.into_iter().zip(made.units) {
+                for (id, seen) in said.changed {
+                    self.readers.changed(&id, seen);
+                }
                 unit.publishes.extend(said.publishes);
                 sequences.extend(said.sequences);
                 let sequences = still_there(&unit, sequences, &gone);

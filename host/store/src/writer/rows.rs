@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-use edgewit_domain::ledger::{Broken, BucketId, DeathNote, QueueRecord, Records, RowHead, SavedTimer};
+use edgewit_domain::ledger::{Broken, BucketId, DeathNote, QueueRecord, Records, RowHead, SavedTimer, SyncRow};
 use edgewit_domain::message::Envelope;
 use edgewit_domain::queue::QueueNumber;
 use edgewit_domain::shadow::ShadowId;
@@ -148,6 +148,10 @@ impl Records for Rows<'_> {
         self.get(&key::shadow(id))
     }
 
+    fn sync_row(&self, cloud: &str, id: &ShadowId) -> Result<Option<Vec<u8>>, Broken> {
+        self.get(&key::sync_row(cloud, id))
+    }
+
     fn clear(&mut self, queue: QueueNumber, after: Option<Vec<u8>>, count: usize) -> Result<Option<Vec<u8>>, Broken> {
         let mut from = after.unwrap_or_default();
         let mut left = count;
@@ -241,6 +245,14 @@ impl Records for Rows<'_> {
 
     fn delete_shadow(&mut self, id: &ShadowId) {
         self.delete_seen(key::shadow(id));
+    }
+
+    fn put_sync_row(&mut self, sync: &SyncRow) {
+        let key = key::sync_row(&sync.cloud, &sync.id);
+        match &sync.row {
+            Some(row) => self.put_seen(key, row),
+            None => self.delete_seen(key),
+        }
     }
 
     fn put_timer(&mut self, component: &str, name: &str, timer: &SavedTimer) {

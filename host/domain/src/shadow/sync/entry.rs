@@ -43,6 +43,18 @@ pub enum Standing {
 }
 
 impl Standing {
+    pub const ALL: [Standing; 9] = [
+        Standing::InSync,
+        Standing::Waiting,
+        Standing::Fetching,
+        Standing::Applying,
+        Standing::Sending,
+        Standing::Deleting,
+        Standing::BackingOff,
+        Standing::InError,
+        Standing::Offline,
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
             Standing::InSync => "in-sync",

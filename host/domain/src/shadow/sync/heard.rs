@@ -34,6 +34,13 @@ pub(super) enum Said {
     Unreadable,
 }
 
+/// The shadow of which the cloud says on this topic that there is one, or was.
+pub fn accepted_on(topic: &Topic) -> Option<ShadowId> {
+    let (request, reply) = topic.as_str().rsplit_once('/')?;
+    let request = RequestTopic::parse(&Topic::parse(request).ok()?)?.ok()?;
+    (reply == Reply::Accepted.word()).then_some(request.id)
+}
+
 impl Heard {
     /// None if that is no answer to a request.
     pub fn read(topic: &Topic, payload: &[u8]) -> Option<Heard> {

@@ -13,6 +13,8 @@
 //! the local side changed first, and `deleted` until when a deletion that we asked the cloud for may still come about,
 //! both in seconds of running time. Bytes are believed as little as those of a shadow.
 
+use std::time::Duration;
+
 use super::state::State;
 use crate::shadow::Unknown;
 use crate::shadow::document::Stored;
@@ -52,6 +54,14 @@ pub(super) struct Sent {
     pub patch: Members<Value>,
     /// The local document that says what the patch leads to.
     pub local: Seen,
+}
+
+/// Whether a row says no more than that neither side has the shadow, and nothing is on its way; `now` is running time.
+pub fn is_over(row: &[u8], now: Duration) -> bool {
+    Row::decode(row).is_ok_and(|row| {
+        let gone = row.base.is_none() && row.local == Seen::Absent && row.sent.is_none() && row.since.is_none();
+        gone && row.deleted.is_none_or(|until| now.as_secs() >= until)
+    })
 }
 
 impl Row {
@@ -189,6 +199,23 @@ mod tests {
             &under_way,
             r#"{"sync":1,"cloud":7,"base":{},"local":9,"sent":{"local":10,"patch":{"reported":{"a":null,"t":{"in":22}}}},"since":86400,"deleted":90000}"#,
         );
+    }
+
+    #[test]
+    fn a_row_is_over_when_neither_side_has_anything_and_no_deletion_may_still_come() {
+        let at = Duration::from_secs(100);
+        for (row, over) in [
+            (r#"{"sync":1,"cloud":7}"#, true),
+            (r#"{"sync":1,"cloud":7,"deleted":100}"#, true),
+            (r#"{"sync":1,"cloud":7,"deleted":101}"#, false),
+            (r#"{"sync":1,"cloud":7,"base":{}}"#, false),
+            (r#"{"sync":1,"cloud":7,"local":3}"#, false),
+            (r#"{"sync":1,"cloud":7,"since":3}"#, false),
+            (r#"{"sync":1,"cloud":7,"sent":{"patch":{}}}"#, false),
+            ("what is this", false),
+        ] {
+            assert_eq!(is_over(row.as_bytes(), at), over, "{row}");
+        }
     }
 
     #[test]

@@ -161,8 +161,8 @@ impl Downlink for Received {
         })
     }
 
-    fn session_lost(&self) {
-        *self.sessions_lost.lock().unwrap() += 1;
+    fn up(&self, session_kept: bool) {
+        *self.sessions_lost.lock().unwrap() += u32::from(!session_kept);
     }
 }
 

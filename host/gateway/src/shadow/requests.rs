@@ -1,0 +1,92 @@
+//! Requests to the cloud about shadows, as their link takes them: in memory, and gone with the connection.
+//!
+//! Whoever asks asks again when no answer comes, so that nothing here has to last. The link treats them as the rows of
+//! one more uplink rule: they take part in its rates, its window and its search for what ends connections.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use edgewit_domain::message::Envelope;
+use edgewit_net::link::{BoxFuture, NotStored, Outbox, Outgoing};
+
+use crate::sync::lock;
+
+#[derive(Default)]
+pub(crate) struct Requests(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<Outgoing>,
+    sequence: u64,
+    sent: u64,
+    sent_bytes: u64,
+    waker: Option<Waker>,
+}
+
+impl Requests {
+    /// Not more of them come at once than shadows may be under way.
+    pub fn push(&self, envelope: Arc<Envelope>) {
+        let mut waiting = lock(&self.0);
+        waiting.sequence += 1;
+        let sequence = waiting.sequence;
+        waiting.requests.push_back(Outgoing { sequence, envelope });
+        let waker = waiting.waker.take();
+        drop(waiting);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// The connection has ended, and with it whatever waited.
+    pub fn clear(&self) {
+        lock(&self.0).requests.clear();
+    }
+
+    /// How many went to the network since the link was made, and their bytes.
+    pub fn counted(&self) -> (u64, u64) {
+        let waiting = lock(&self.0);
+        (waiting.sent, waiting.sent_bytes)
+    }
+}
+
+impl Outbox for Requests {
+    fn take(&self, count: usize, bytes: usize) -> Vec<Outgoing> {
+        let mut waiting = lock(&self.0);
+        let mut left = bytes;
+        let mut taken = Vec::new();
+        while let Some(next) = waiting.requests.front() {
+            let size = next.envelope.message.size();
+            if taken.len() >= count || (size > left && !taken.is_empty()) {
+                break;
+            }
+            left = left.saturating_sub(size);
+            taken.extend(waiting.requests.pop_front());
+        }
+        taken
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = lock(&self.0);
+        if !waiting.requests.is_empty() {
+            return Poll::Ready(());
+        }
+        waiting.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn put_back(&self, _: Vec<Outgoing>) {}
+
+    fn acknowledged(&self, _: Vec<u64>) -> BoxFuture<Result<(), NotStored>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn sent(&self, _: &Outgoing, bytes: usize) {
+        let mut waiting = lock(&self.0);
+        waiting.sent += 1;
+        waiting.sent_bytes += bytes as u64;
+    }
+
+    fn give_up(&self, sequence: u64, reason: String) -> BoxFuture<Result<(), NotStored>> {
+        tracing::error!(sequence, reason, "A request about a shadow was given up; `edgewit shadow sync` shows whose");
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,311 @@
+//! Keeps shadows the same as those of a cloud, over one link: a thread that does what `domain/shadow/sync` says.
+//!
+//! The machine decides; here are only its hands. A document is read from the store when the machine asks for it, a change
+//! and what is remembered of it are one unit for the store's writer, and a request goes out by the link like a message of
+//! an uplink rule. It has a thread of its own because it reads from the disk, which nothing that drives sockets may do.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use edgewit_domain::control::{ShadowsStatus, SyncedShadow};
+use edgewit_domain::ledger::{Refusal, ShadowRead, SyncRow, Unit};
+use edgewit_domain::limits::{ROWS_SHOWN, SHADOW_SYNC_SHADOWS};
+use edgewit_domain::message::{Message, Origin, Qos};
+use edgewit_domain::shadow::sync::{
+    Change, Effect, How, Input, Rules, Seen, Settings, Status, Sync, accepted_on, is_over,
+};
+use edgewit_domain::shadow::{Request, RequestTopic, ShadowId, Stored, ThingName, Verb};
+use edgewit_store::Store;
+
+use super::requests::Requests;
+use super::told::Told;
+use crate::clock::wall;
+use crate::desk::millis;
+use crate::hub::Hub;
+use crate::sync::lock;
+use crate::threads::Threads;
+
+/// The synchronisation over one link, as its link and the operator see it.
+pub(crate) struct Syncing {
+    hub: Arc<Hub>,
+    cloud: Arc<str>,
+    pub told: Arc<Told>,
+    pub requests: Arc<Requests>,
+    machine: Arc<Mutex<Sync>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Hands {
+    hub: Arc<Hub>,
+    cloud: Arc<str>,
+    told: Arc<Told>,
+    requests: Arc<Requests>,
+    machine: Arc<Mutex<Sync>>,
+    /// It was said that there are too many.
+    overflowed: bool,
+}
+
+impl Syncing {
+    pub fn start(
+        hub: &Arc<Hub>,
+        cloud: &Arc<str>,
+        rules: Rules,
+        settings: Settings,
+        threads: &Threads,
+    ) -> io::Result<Syncing> {
+        let (told, requests) = (Arc::new(Told::new(rules)), Arc::new(Requests::default()));
+        let machine = Arc::new(Mutex::new(Sync::new(settings)));
+        let mut hands = Hands {
+            hub: hub.clone(),
+            cloud: cloud.clone(),
+            told: told.clone(),
+            requests: requests.clone(),
+            machine: machine.clone(),
+            overflowed: false,
+        };
+        hub.tell_of_shadows(told.clone());
+        let thread = threads.spawn(format!("edgewit-s-{cloud}"), None, move || hands.run());
+        let thread = thread.inspect_err(|_| hub.tell_no_more(&told))?;
+        Ok(Syncing {
+            hub: hub.clone(),
+            cloud: cloud.clone(),
+            told,
+            requests,
+            machine,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Every shadow, as an operator sees it.
+    pub fn shadows(&self) -> Vec<SyncedShadow> {
+        let now = self.hub.uptime();
+        let version = |seen| match seen {
+            Seen::Live(version) => Some(version),
+            Seen::Absent => None,
+        };
+        let view = |(id, status): (&ShadowId, Status)| SyncedShadow {
+            cloud: self.cloud.to_string(),
+            thing: id.thing.to_string(),
+            name: id.name.as_ref().map(ToString::to_string),
+            local: version(status.local),
+            remote: version(status.cloud),
+            state: status.standing.word().to_owned(),
+            dirty_ms: status.dirty_since.map(|since| millis(now.saturating_sub(since))),
+            error: status.problem.map(|problem| problem.to_string()),
+        };
+        lock(&self.machine).statuses(now).map(view).collect()
+    }
+
+    pub fn status(&self) -> ShadowsStatus {
+        let (requests, request_bytes) = self.requests.counted();
+        let mut counted = ShadowsStatus { requests, request_bytes, ..ShadowsStatus::default() };
+        for (_, status) in lock(&self.machine).statuses(self.hub.uptime()) {
+            *counted.states.entry(status.standing.word().to_owned()).or_default() += 1;
+            counted.dirty += u64::from(status.dirty_since.is_some());
+        }
+        counted
+    }
+
+    /// Ends the thread. What it has under way is taken up by the next one.
+    pub fn end(&self) {
+        self.hub.tell_no_more(&self.told);
+        self.told.end();
+        if let Some(thread) = lock(&self.thread).take() {
+            // A panic there was told when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Hands {
+    fn run(&mut self) {
+        self.begin();
+        loop {
+            let wake = lock(&self.machine).wake_at();
+            let Some(inputs) = self.told.take(wake.map(|at| at.saturating_sub(self.hub.uptime()))) else { return };
+            for input in inputs {
+                self.take(input);
+            }
+            if wake.is_some_and(|at| at <= self.hub.uptime()) {
+                self.feed(Input::Woke);
+            }
+        }
+    }
+
+    /// Looks at what there is: the shadows that are named, and of things that are kept as a whole those that are here, and
+    /// those that were and may still be there.
+    fn begin(&mut self) {
+        let told = self.told.clone();
+        let rules = told.rules();
+        for id in rules.named() {
+            self.watch(&id);
+        }
+        for thing in rules.whole() {
+            self.watch_here(thing);
+        }
+        let mut kept = Vec::new();
+        let found = self.store().map(|store| {
+            store.sync_rows(|cloud, id| {
+                if *cloud == *self.cloud {
+                    kept.push(id);
+                }
+            })
+        });
+        if let Ok(Err(broken)) = found {
+            tracing::error!(%broken, "What is known of shadows in the cloud cannot all be read");
+        }
+        for id in kept {
+            let known = lock(&self.machine).status(self.hub.uptime(), &id).is_some();
+            if !known && !self.watch_unless_over(&id) {
+                self.forget(&id);
+            }
+        }
+    }
+
+    fn watch_here(&mut self, thing: &ThingName) {
+        let mut after = None;
+        loop {
+            let Ok(page) = self.store().map(|store| store.shadows(Some(thing), after.as_ref(), ROWS_SHOWN)) else {
+                return;
+            };
+            let page = match page {
+                Ok(page) => page,
+                Err(broken) => return tracing::error!(%thing, %broken, "Not all of its shadows can be read"),
+            };
+            let Some((last, _)) = page.last() else { return };
+            after = Some(last.clone());
+            for (id, _) in page.iter().filter(|(id, _)| id.name.is_some()) {
+                self.watch(id);
+            }
+        }
+    }
+
+    /// False where nothing has to be known of it any more.
+    fn watch_unless_over(&mut self, id: &ShadowId) -> bool {
+        let over = self.told.rules().how(id).is_none()
+            || self.read(id).is_ok_and(|(local, row)| {
+                Seen::of(local.as_ref()) == Seen::Absent && row.is_some_and(|row| is_over(&row, self.hub.uptime()))
+            });
+        if !over {
+            self.watch(id);
+        }
+        !over
+    }
+
+    fn watch(&mut self, id: &ShadowId) {
+        let Some(how) = self.told.rules().how(id) else { return };
+        match self.read(id) {
+            Ok((local, row)) => self.watch_as(id, how, Seen::of(local.as_ref()), row),
+            Err(reason) => tracing::error!(shadow = %id, reason, "A shadow cannot be read, and is not synchronised"),
+        }
+    }
+
+    fn watch_as(&mut self, id: &ShadowId, how: How, local: Seen, row: Option<Vec<u8>>) {
+        if lock(&self.machine).len() >= SHADOW_SYNC_SHADOWS && !std::mem::replace(&mut self.overflowed, true) {
+            tracing::error!(
+                cloud = &*self.cloud,
+                "More than {SHADOW_SYNC_SHADOWS} shadows would be synchronised; the others are left alone"
+            );
+        }
+        self.feed(Input::Watch { id: id.clone(), how, local, row });
+    }
+
+    /// A shadow that was not there when this began is found by what is said of it.
+    fn take(&mut self, input: Input) {
+        let id = match &input {
+            Input::Changed { id, .. } => Some(id.clone()),
+            Input::Heard { topic, .. } => accepted_on(topic),
+            Input::Down => {
+                self.requests.clear();
+                None
+            }
+            _ => None,
+        };
+        if let Some(id) = id
+            && lock(&self.machine).status(self.hub.uptime(), &id).is_none()
+        {
+            self.watch(&id);
+        }
+        self.feed(input);
+    }
+
+    /// Steps the machine, and carries out what it wants until it wants nothing more.
+    fn feed(&self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let effects = lock(&self.machine).step(self.hub.uptime(), input);
+            inputs.extend(effects.into_iter().filter_map(|effect| self.carry_out(effect)));
+        }
+    }
+
+    fn carry_out(&self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Load { id } => Some(match self.read(&id) {
+                Ok((local, row)) => Input::Loaded { id, local, row, wall: wall().unix_ms / 1000 },
+                Err(reason) => {
+                    tracing::error!(shadow = %id, reason, "A shadow cannot be read");
+                    Input::NoRoom { id }
+                }
+            }),
+            Effect::Commit { id, change, row } => self.commit(id, change, row),
+            Effect::Publish { topic, payload } => {
+                let message = Message { qos: Qos::AtLeastOnce, ..Message::new(topic, payload) };
+                self.requests.push(self.hub.envelope(message, Origin::Service("shadow".into())));
+                None
+            }
+        }
+    }
+
+    fn commit(&self, id: ShadowId, change: Option<Change>, row: Vec<u8>) -> Option<Input> {
+        let sync = Some(SyncRow { cloud: self.cloud.clone(), id: id.clone(), row: Some(row) });
+        let mut unit = Unit { sync, ..Unit::default() };
+        if let Some(Change { from, request }) = change {
+            let (verb, payload) = match request {
+                Request::Update(update) => (Verb::Update, update.payload()),
+                Request::Get { .. } | Request::Delete { .. } => (Verb::Delete, b"{}".to_vec()),
+            };
+            let Ok(topic) = (RequestTopic { id: id.clone(), verb }).topic() else { return Some(Input::NoRoom { id }) };
+            let message = Message { qos: Qos::AtLeastOnce, ..Message::new(topic, payload) };
+            let version = match from {
+                Seen::Live(version) => Some(version),
+                Seen::Absent => None,
+            };
+            unit.shadow_reads.push(ShadowRead { id: id.clone(), version });
+            unit.publishes = self.hub.plan(&Origin::Cloud(self.cloud.clone()), message);
+        }
+        let told = self.told.clone();
+        let Ok(store) = self.store() else { return None };
+        store.submit(vec![unit], move |outcome| match outcome.refusal {
+            None => told.committed(Input::Committed { id }),
+            Some(Refusal::Stale { .. }) => told.committed(Input::Stale { id }),
+            Some(Refusal::Closed) => {}
+            Some(refusal) => {
+                tracing::warn!(shadow = %id, %refusal, "What the cloud says of a shadow was not kept; it is tried again");
+                told.committed(Input::NoRoom { id });
+            }
+        });
+        None
+    }
+
+    /// Nobody keeps this shadow the same any more.
+    fn forget(&self, id: &ShadowId) {
+        let sync = Some(SyncRow { cloud: self.cloud.clone(), id: id.clone(), row: None });
+        if let Ok(store) = self.store() {
+            // What is not forgotten now is at the next start.
+            store.submit(vec![Unit { sync, ..Unit::default() }], |_| ());
+        }
+    }
+
+    fn read(&self, id: &ShadowId) -> Result<(Option<Stored>, Option<Vec<u8>>), String> {
+        let store = self.store()?;
+        let local = store.shadow(id).map_err(|broken| broken.to_string())?;
+        let row = store.sync_row(&self.cloud, id).map_err(|broken| broken.to_string())?;
+        Ok((local, row))
+    }
+
+    fn store(&self) -> Result<&Store, String> {
+        self.hub.store().map_err(|error| error.to_string())
+    }
+}

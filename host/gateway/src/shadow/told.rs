@@ -1,0 +1,115 @@
+//! What the thread that keeps shadows the same is told: by its link, by the store's writer, by its own commits.
+//!
+//! Nobody who tells it something waits. A change of a document takes the place of an earlier one, a message from the
+//! cloud is acknowledged when the thread has taken it, and commits are as many as it has under way: so what waits here is
+//! bounded by who tells.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use edgewit_domain::shadow::ShadowId;
+use edgewit_domain::shadow::sync::{Input, Rules, Seen};
+use edgewit_domain::topic::Topic;
+use tokio::sync::oneshot;
+
+use crate::sync::lock;
+
+pub(crate) struct Told {
+    rules: Rules,
+    inner: Mutex<Inner>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Since it was last taken: the link went down; it stands again, and its session was kept.
+    down: bool,
+    up: Option<bool>,
+    heard: VecDeque<(Topic, Vec<u8>, oneshot::Sender<()>)>,
+    changed: BTreeMap<ShadowId, Seen>,
+    committed: VecDeque<Input>,
+    ended: bool,
+}
+
+impl Inner {
+    fn is_empty(&self) -> bool {
+        !self.down
+            && self.up.is_none()
+            && self.heard.is_empty()
+            && self.changed.is_empty()
+            && self.committed.is_empty()
+            && !self.ended
+    }
+}
+
+impl Told {
+    pub fn new(rules: Rules) -> Told {
+        Told { rules, inner: Mutex::default(), came: Condvar::new() }
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub fn up(&self, session_kept: bool) {
+        self.tell(|inner| inner.up = Some(session_kept && inner.up != Some(false)));
+    }
+
+    pub fn down(&self) {
+        self.tell(|inner| inner.down = true);
+    }
+
+    /// The receiver hears when the thread has taken it.
+    pub fn heard(&self, topic: Topic, payload: Vec<u8>) -> oneshot::Receiver<()> {
+        let (taken, receiver) = oneshot::channel();
+        self.tell(|inner| inner.heard.push_back((topic, payload, taken)));
+        receiver
+    }
+
+    pub fn changed(&self, id: &ShadowId, seen: Seen) {
+        if self.rules.how(id).is_some() {
+            self.tell(|inner| {
+                inner.changed.insert(id.clone(), seen);
+            });
+        }
+    }
+
+    pub fn committed(&self, input: Input) {
+        self.tell(|inner| inner.committed.push_back(input));
+    }
+
+    pub fn end(&self) {
+        self.tell(|inner| inner.ended = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut lock(&self.inner));
+        self.came.notify_one();
+    }
+
+    /// Waits for something to be told, at most so long, and takes all of it. None at the end.
+    pub fn take(&self, time: Option<Duration>) -> Option<Vec<Input>> {
+        let mut inner = lock(&self.inner);
+        let waits = |inner: &mut Inner| inner.is_empty();
+        inner = match time {
+            None => self.came.wait_while(inner, waits).unwrap_or_else(PoisonError::into_inner),
+            Some(time) => self.came.wait_timeout_while(inner, time, waits).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        if inner.ended {
+            return None;
+        }
+        let Inner { down, up, heard, changed, committed, ended: _ } = std::mem::take(&mut *inner);
+        drop(inner);
+        let mut inputs: Vec<Input> = down.then_some(Input::Down).into_iter().collect();
+        inputs.extend(up.map(|session_kept| Input::Up { session_kept }));
+        inputs.extend(changed.into_iter().map(|(id, local)| Input::Changed { id, local }));
+        inputs.extend(committed);
+        inputs.extend(heard.into_iter().map(|(topic, payload, taken)| {
+            // A link that has ended does not wait.
+            let _ = taken.send(());
+            Input::Heard { topic, payload }
+        }));
+        Some(inputs)
+    }
+}

@@ -1,0 +1,225 @@
+//! Shadows that are kept the same as a cloud's, by a real gateway over a real broker.
+
+use edgewit_domain::control::{Command, Reply, SyncedShadow};
+use edgewit_domain::shadow::{Limits, RequestTopic, ShadowId, ShadowName, ThingName, Verb, answer};
+use edgewit_testbed::{Faults, ShadowCloud};
+use serde_json::{Value, json};
+
+use crate::far::{Far, cloud_of, until_connected};
+use crate::world::{Running, eventually};
+
+const OWN: &str = "[shadow.sync.own]\n[shadow.sync.named]\nshadow = \"+\"\n";
+const CLASSIC: Option<&str> = None;
+
+pub fn id(name: Option<&str>) -> ShadowId {
+    let name = name.map(|name| ShadowName::parse(name).unwrap());
+    ShadowId { thing: ThingName::parse("test").unwrap(), name }
+}
+
+/// What the cloud's document says; null where it has none.
+pub fn in_cloud(cloud: &ShadowCloud, name: Option<&str>) -> Value {
+    let (id, stored) = (id(name), cloud.stored(&id(name)));
+    let outcome = answer(&RequestTopic { id, verb: Verb::Get }, b"", stored.as_ref(), 0, &Limits::default());
+    let (_, body) = outcome.answers.first().unwrap();
+    serde_json::from_slice::<Value>(body).unwrap()["state"].clone()
+}
+
+/// The same of the document here.
+fn here(running: &Running<'_>, name: Option<&str>) -> Value {
+    match ask(running, name, Verb::Get, "") {
+        Reply::Shadow { body } => serde_json::from_str::<Value>(&body).unwrap()["state"].clone(),
+        Reply::Refused { .. } => Value::Null,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask(running: &Running<'_>, name: Option<&str>, verb: Verb, document: &str) -> Reply {
+    running.command(command(name, verb, document))
+}
+
+fn command(name: Option<&str>, verb: Verb, document: &str) -> Command {
+    Command::Shadow { thing: None, name: name.map(str::to_owned), verb, document: document.as_bytes().to_vec() }
+}
+
+fn update(running: &Running<'_>, name: Option<&str>, state: &Value) {
+    let reply = ask(running, name, Verb::Update, &json!({ "state": state }).to_string());
+    assert!(matches!(reply, Reply::Shadow { .. }), "{reply:?}");
+}
+
+/// By somebody in the cloud.
+fn update_there(far: &Far, name: Option<&str>, state: &Value) {
+    far.publish(&topic(name, "update"), &json!({ "state": state }).to_string());
+}
+
+fn topic(name: Option<&str>, verb: &str) -> String {
+    let name = name.map_or_else(String::new, |name| format!("/name/{name}"));
+    format!("$aws/things/test/shadow{name}/{verb}")
+}
+
+/// Without what differs, which follows from the rest.
+fn sections(state: &Value) -> Value {
+    let mut state = state.clone();
+    state.as_object_mut().map(|state| state.remove("delta"));
+    state
+}
+
+fn until_both(running: &Running<'_>, cloud: &ShadowCloud, name: Option<&str>, expected: &Value) {
+    eventually("both sides say the same", || match (sections(&here(running, name)), in_cloud(cloud, name)) {
+        (here, there) if here == *expected && sections(&there) == *expected => Ok(()),
+        other => Err((other, synced(running))),
+    });
+}
+
+fn synced(running: &Running<'_>) -> Vec<SyncedShadow> {
+    match running.command(Command::SyncedShadows { thing: None, after: None }) {
+        Reply::SyncedShadows { shadows, more: false } => shadows,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn until_in_sync(running: &Running<'_>, count: usize) -> Vec<SyncedShadow> {
+    eventually("all are in sync", || match synced(running) {
+        all if all.len() == count && all.iter().all(|shadow| shadow.state == "in-sync") => Ok(all),
+        all => Err(all),
+    })
+}
+
+#[test]
+fn what_either_side_says_of_a_shadow_is_soon_said_by_both() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(OWN, &[]);
+    let running = world.start();
+    let deltas = running.listen("$aws/things/test/shadow/update/delta");
+    update(&running, CLASSIC, &json!({"reported": {"temperature": 21.5}}));
+    until_both(&running, &cloud, CLASSIC, &json!({"reported": {"temperature": 21.5}}));
+    update_there(&far, CLASSIC, &json!({"desired": {"setpoint": 4}}));
+    let delta: Value = serde_json::from_str(&deltas.next()).unwrap();
+    assert_eq!(delta["state"], json!({"setpoint": 4}), "what the cloud wishes reaches who hears deltas here");
+    until_both(&running, &cloud, CLASSIC, &json!({"desired": {"setpoint": 4}, "reported": {"temperature": 21.5}}));
+    update(&running, CLASSIC, &json!({"reported": {"setpoint": 4}}));
+    let agreed = json!({"desired": {"setpoint": 4}, "reported": {"temperature": 21.5, "setpoint": 4}});
+    until_both(&running, &cloud, CLASSIC, &agreed);
+
+    // Named ones are found where they appear first.
+    update(&running, Some("here"), &json!({"reported": {"a": 1}}));
+    update_there(&far, Some("there"), &json!({"desired": {"b": 2}}));
+    until_both(&running, &cloud, Some("here"), &json!({"reported": {"a": 1}}));
+    until_both(&running, &cloud, Some("there"), &json!({"desired": {"b": 2}}));
+    let all = until_in_sync(&running, 3);
+    assert!(all.iter().all(|shadow| shadow.dirty_ms.is_none() && shadow.error.is_none()), "{all:?}");
+    let counted = cloud_of(&running.status()).shadows.clone().unwrap();
+    assert_eq!((counted.states["in-sync"], counted.dirty), (3, 0));
+    assert!(counted.requests > 0 && counted.request_bytes > 0);
+
+    // Each side deletes what the other has made.
+    assert!(matches!(ask(&running, Some("there"), Verb::Delete, ""), Reply::Shadow { .. }));
+    far.publish(&topic(Some("here"), "delete"), "");
+    until_both(&running, &cloud, Some("there"), &Value::Null);
+    until_both(&running, &cloud, Some("here"), &Value::Null);
+}
+
+#[test]
+fn what_both_sides_said_while_the_link_was_cut_is_merged_and_costs_one_update() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(OWN, &[]);
+    let running = world.start();
+    update(&running, CLASSIC, &json!({"desired": {"setpoint": 4, "mode": "eco"}, "reported": {"count": 0}}));
+    until_in_sync(&running, 1);
+    far.cut();
+    eventually("the link is down", || match &synced(&running)[..] {
+        [shadow] if shadow.state == "offline" => Ok(()),
+        other => Err(other.to_vec()),
+    });
+    let before = cloud.requests();
+    for count in 1..=50 {
+        update(&running, CLASSIC, &json!({"desired": {"mode": "boost", "fan": count}, "reported": {"count": count}}));
+    }
+    update_there(&far, CLASSIC, &json!({"desired": {"setpoint": 7, "mode": "off"}, "reported": {"count": -1}}));
+    eventually("it is seen what is not in the cloud", || match &synced(&running)[..] {
+        [shadow] if (shadow.local, shadow.remote, shadow.dirty_ms.is_some()) == (Some(51), Some(1), true) => Ok(()),
+        other => Err(other.to_vec()),
+    });
+    eventually("the cloud has its own update", || match cloud.requests() - before {
+        1 => Ok(()),
+        other => Err(other),
+    });
+    far.mend();
+    // The cloud wins what is desired, the device what is reported, and neither loses what it alone has said.
+    let merged = json!({"desired": {"setpoint": 7, "mode": "off", "fan": 50}, "reported": {"count": 50}});
+    until_both(&running, &cloud, CLASSIC, &merged);
+    assert_eq!(until_in_sync(&running, 1)[0].remote, Some(3), "the cloud's own update, and one of ours");
+    let requests = cloud.requests() - before;
+    assert!(requests <= 1 + 3, "{requests} requests: its own; a conflict if we had not heard of it, a get, an update");
+}
+
+#[test]
+fn a_gateway_that_starts_again_asks_for_each_shadow_once_and_changes_nothing() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(OWN, &[]);
+    let running = world.start();
+    for name in [CLASSIC, Some("a"), Some("b")] {
+        update(&running, name, &json!({"desired": {"x": 1}}));
+    }
+    let before = until_in_sync(&running, 3);
+    drop(running);
+    let requests = cloud.requests();
+    let running = world.start();
+    until_connected(&running);
+    let after = until_in_sync(&running, 3);
+    assert_eq!(cloud.requests() - requests, 3);
+    assert_eq!(after, before, "no document has another version");
+}
+
+#[test]
+fn a_rule_says_which_way_changes_go_and_a_reload_changes_it() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let rule = |direction: &str| format!("[shadow.sync.own]\ndirection = \"{direction}\"\n");
+    let world = far.world(&rule("to-cloud"), &[]);
+    let running = world.start();
+    update(&running, CLASSIC, &json!({"desired": {"mode": "eco"}}));
+    until_in_sync(&running, 1);
+    update_there(&far, CLASSIC, &json!({"desired": {"mode": "off", "more": 1}}));
+    eventually("the cloud's change is taken back", || match in_sync_version(&running) {
+        Some(3) => Ok(()),
+        other => Err(other),
+    });
+    until_both(&running, &cloud, CLASSIC, &json!({"desired": {"mode": "eco"}}));
+    world.configure(&far.cloud(&rule("from-cloud")), &[]);
+    assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
+    until_in_sync(&running, 1);
+    update(&running, CLASSIC, &json!({"desired": {"mode": "boost"}}));
+    until_both(&running, &cloud, CLASSIC, &json!({"desired": {"mode": "eco"}}));
+    world.configure(&far.cloud(""), &[]);
+    assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
+    assert_eq!(synced(&running), []);
+    update(&running, CLASSIC, &json!({"desired": {"mode": "night"}}));
+    assert_eq!(cloud_of(&running.status()).shadows, None);
+}
+
+/// The cloud's version that was last merged.
+fn in_sync_version(running: &Running<'_>) -> Option<u64> {
+    synced(running).first()?.remote
+}
+
+#[test]
+fn a_refusal_of_the_cloud_is_shown_and_passes() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(OWN, &[]);
+    let running = world.start();
+    update(&running, CLASSIC, &json!({"desired": {"mode": "eco"}}));
+    until_in_sync(&running, 1);
+    cloud.set(Faults { reject: Some(429), ..Faults::default() });
+    update(&running, CLASSIC, &json!({"desired": {"mode": "off"}}));
+    eventually("the refusal is shown", || match &synced(&running)[..] {
+        [shadow] if shadow.error.as_ref().is_some_and(|error| error.contains("the cloud refused: 429")) => Ok(()),
+        other => Err(other.to_vec()),
+    });
+    cloud.set(Faults::default());
+    until_both(&running, &cloud, CLASSIC, &json!({"desired": {"mode": "off"}}));
+    assert_eq!(until_in_sync(&running, 1)[0].error, None);
+}
