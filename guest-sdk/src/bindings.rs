@@ -39,6 +39,32 @@ pub mod ticks {
     });
 }
 
+pub mod deltas {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package edgewit:sdk-deltas; world deltas { export edgewit:shadow/handler@0.1.0; }",
+        with: {
+            "edgewit:pubsub/types@0.1.0": crate::bindings::imports::edgewit::pubsub::types,
+            "edgewit:shadow/types@0.1.0": crate::bindings::imports::edgewit::shadow::types,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "edgewit_sdk::__private::deltas",
+    });
+}
+
+pub mod changes {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package edgewit:sdk-changes; world changes { export edgewit:shadow/observer@0.1.0; }",
+        with: {
+            "edgewit:pubsub/types@0.1.0": crate::bindings::imports::edgewit::pubsub::types,
+            "edgewit:shadow/types@0.1.0": crate::bindings::imports::edgewit::shadow::types,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "edgewit_sdk::__private::changes",
+    });
+}
+
 pub mod init {
     wit_bindgen::generate!({
         path: "wit",

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use crate::config::ConfigError;
 use crate::message::{Delivery, Failure};
+use crate::shadow::{Change, Delta};
 use crate::timer::Tick;
 
 /// Why this instance was made.
@@ -28,6 +29,20 @@ pub trait HandleMessages: Component {
 pub trait HandleTicks: Component {
     /// Called when a timer is due. What it asks for takes effect when it returns `Ok`.
     fn on_tick(&mut self, tick: Tick) -> Result<(), Failure>;
+}
+
+/// Does what is desired of a device: `deltas` in [`component!`](crate::component), and a subscription to
+/// `$aws/things/…/shadow/…/update/delta`.
+pub trait HandleDeltas: Component {
+    /// Called when something is desired that is not reported. What it asks for takes effect when it returns `Ok`.
+    fn on_delta(&mut self, delta: Delta) -> Result<(), Failure>;
+}
+
+/// Follows documents: `changes` in [`component!`](crate::component), and a subscription to
+/// `$aws/things/…/shadow/…/update/documents`.
+pub trait HandleChanges: Component {
+    /// Called when a document was updated. What it asks for takes effect when it returns `Ok`.
+    fn on_change(&mut self, change: Change) -> Result<(), Failure>;
 }
 
 /// Acts when it is started: `init` in [`component!`](crate::component). Even an empty one has a use:
@@ -97,7 +112,7 @@ impl<C: Component> Default for Slot<C> {
 /// Exports a type as the component: `component!(Thermostat: messages, ticks)`.
 ///
 /// After the colon stands what the gateway may call, and each word needs its trait: `messages` [`HandleMessages`],
-/// `ticks` [`HandleTicks`], `init` [`Start`], `health` [`CheckHealth`], `state` [`CarryState`]. What is left out is not
+/// `ticks` [`HandleTicks`], `deltas` [`HandleDeltas`], `changes` [`HandleChanges`], `init` [`Start`], `health` [`CheckHealth`], `state` [`CarryState`]. What is left out is not
 /// exported. Once per crate.
 #[macro_export]
 macro_rules! component {
@@ -131,6 +146,24 @@ macro_rules! component {
         #[cfg(target_family = "wasm")]
         $crate::__private::ticks::export!(Exports with_types_in $crate::__private::ticks);
     };
+    (@ deltas) => {
+        impl $crate::__private::deltas::exports::edgewit::shadow::handler::Guest for Exports {
+            fn on_delta(delta: $crate::shadow::Delta) -> ::std::result::Result<(), $crate::Failure> {
+                INSTANCE.with(|slot| slot.handle(|instance| $crate::HandleDeltas::on_delta(instance, delta)))
+            }
+        }
+        #[cfg(target_family = "wasm")]
+        $crate::__private::deltas::export!(Exports with_types_in $crate::__private::deltas);
+    };
+    (@ changes) => {
+        impl $crate::__private::changes::exports::edgewit::shadow::observer::Guest for Exports {
+            fn on_change(change: $crate::shadow::Change) -> ::std::result::Result<(), $crate::Failure> {
+                INSTANCE.with(|slot| slot.handle(|instance| $crate::HandleChanges::on_change(instance, change)))
+            }
+        }
+        #[cfg(target_family = "wasm")]
+        $crate::__private::changes::export!(Exports with_types_in $crate::__private::changes);
+    };
     (@ init) => {
         impl $crate::__private::init::exports::edgewit::lifecycle::start::Guest for Exports {
             fn init(reason: $crate::Reason) -> ::std::result::Result<(), ::std::string::String> {
@@ -162,6 +195,6 @@ macro_rules! component {
         $crate::__private::state::export!(Exports with_types_in $crate::__private::state);
     };
     (@ $unknown:ident) => {
-        ::std::compile_error!("after the colon stand: messages, ticks, init, health, state");
+        ::std::compile_error!("after the colon stand: messages, ticks, deltas, changes, init, health, state");
     };
 }

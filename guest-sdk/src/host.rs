@@ -5,6 +5,7 @@
 #[cfg(target_family = "wasm")]
 mod inside {
     use crate::bindings::imports::edgewit::pubsub::publisher;
+    use crate::bindings::imports::edgewit::shadow::store as shadows;
     use crate::bindings::imports::edgewit::timer::scheduler;
     use crate::bindings::imports::wasi::config::store;
     use crate::bindings::imports::wasi::keyvalue::store as buckets;
@@ -17,6 +18,10 @@ mod inside {
     pub use atomics::increment as bucket_increment;
     pub use batch::{delete_many as bucket_delete_many, get_many as bucket_get_many, set_many as bucket_set_many};
     pub use buckets::{Bucket as BucketHandle, open as bucket_open};
+    pub use shadows::{
+        delete as shadow_delete, get as shadow_get, list as shadow_list, update as shadow_update,
+        update_expecting as shadow_update_expecting,
+    };
 
     pub fn publish(message: &Message) -> Result<(), PublishError> {
         publisher::publish(message)
@@ -57,3 +62,5 @@ pub use crate::testing::double::{
     BucketHandle, bucket_delete_many, bucket_get_many, bucket_increment, bucket_open, bucket_set_many, config_all,
     config_get, log, publish, timer_cancel, timer_set,
 };
+#[cfg(not(target_family = "wasm"))]
+pub use crate::testing::double::{shadow_delete, shadow_get, shadow_list, shadow_update, shadow_update_expecting};

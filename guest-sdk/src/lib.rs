@@ -53,6 +53,7 @@
 //! - **[`Failure::Retry`] or [`Failure::Reject`]**: the one comes back to a fresh instance after a while, the other goes
 //!   to the dead-letter queue where an operator finds it. `?` on a refused publish chooses the right one.
 //! - **An instance's memory is a cache.** It is gone after a fault. What must last is kept in a bucket: [`kv`].
+//! - **What is desired and what is so.** A device's state is kept in its shadow: [`shadow`].
 //! - **What a component imports, it must be granted.** Only what you call is imported.
 //!
 //! Nothing here decides anything for the gateway, and no other crate of the repository needs it to build.
@@ -66,19 +67,23 @@ pub mod json;
 pub mod kv;
 pub mod log;
 mod message;
+pub mod shadow;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod timer;
 pub mod topic;
 
-pub use component::{CarryState, CheckHealth, Component, HandleMessages, HandleTicks, Reason, Start};
+pub use component::{
+    CarryState, CheckHealth, Component, HandleChanges, HandleDeltas, HandleMessages, HandleTicks, Reason, Start,
+};
 pub use config::ConfigError;
 pub use message::{Delivery, Failure, Message, Origin, PayloadFormat, PublishError, Qos, publish};
+pub use shadow::{Change, Delta};
 pub use timer::Tick;
 
 /// What [`component!`] writes into the crate that calls it.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::bindings::{health, init, messages, state, ticks};
+    pub use crate::bindings::{changes, deltas, health, init, messages, state, ticks};
     pub use crate::component::Slot;
 }

@@ -10,7 +10,11 @@
 mod bench;
 mod buckets;
 pub(crate) mod double;
+mod shadows;
+mod told;
 
 pub use bench::{Bench, delivery, tick};
 pub use buckets::ChangedValue;
 pub use double::{Effects, LogLine, SetTimer};
+pub use shadows::{Allow, ShadowRequest};
+pub use told::delta;

@@ -8,12 +8,15 @@ use wasmparser::{Parser, Payload};
 
 const MESSAGES: &str = "edgewit:pubsub/handler@0.1.0";
 const TICKS: &str = "edgewit:timer/handler@0.1.0";
+const DELTAS: &str = "edgewit:shadow/handler@0.1.0";
+const CHANGES: &str = "edgewit:shadow/observer@0.1.0";
 const INIT: &str = "edgewit:lifecycle/start@0.1.0";
 const HEALTH: &str = "edgewit:lifecycle/health@0.1.0";
 const STATE: &str = "edgewit:lifecycle/state@0.1.0";
 
 const PUBLISH: &str = "edgewit:pubsub/publisher@0.1.0";
 const TIMERS: &str = "edgewit:timer/scheduler@0.1.0";
+const SHADOWS: &str = "edgewit:shadow/store@0.1.0";
 const CONFIG: &str = "wasi:config/store@0.2.0-rc.1";
 const BUCKETS: &str = "wasi:keyvalue/store@0.2.0-draft";
 const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft";
@@ -69,6 +72,7 @@ fn check(file: &str, exports: &[&str], imports: &[&str]) {
 fn components_have_the_shape_that_their_documentation_says() {
     check("threshold.wasm", &[MESSAGES, INIT], &[PUBLISH, CONFIG, LOG, BUCKETS]);
     check("window.wasm", &[MESSAGES, TICKS, INIT], &[PUBLISH, CONFIG, LOG, BUCKETS, BATCH]);
+    check("setpoint.wasm", &[DELTAS, INIT], &[PUBLISH, SHADOWS, CONFIG, LOG]);
     check("sensors.wasm", &[TICKS, INIT, STATE], &[PUBLISH, CONFIG]);
 }
 
@@ -92,6 +96,7 @@ fn fixtures_export_and_import_only_what_they_use() {
     check("init_fail.wasm", &[MESSAGES, INIT], &[PUBLISH, CONFIG]);
     check("keyvalue.wasm", &[MESSAGES], &[PUBLISH, BUCKETS, ATOMICS, BATCH]);
     check("recurse.wasm", &[MESSAGES], &[]);
+    check("shadows.wasm", &[MESSAGES, DELTAS, CHANGES], &[PUBLISH, SHADOWS]);
     check("sick.wasm", &[MESSAGES, HEALTH], &[PUBLISH, CONFIG]);
     check("sleeper.wasm", &[MESSAGES], &[PUBLISH]);
     check("spin.wasm", &[MESSAGES], &[PUBLISH]);

@@ -13,13 +13,13 @@ use crate::message::{Delivery, Failure, Message, Origin, PublishError};
 use crate::timer::Tick;
 
 /// When a bench's clock starts: a plain instant of 2025, in milliseconds since 1970.
-const START_MS: u64 = 1_750_000_000_000;
+pub(super) const START_MS: u64 = 1_750_000_000_000;
 
 /// One component with its configuration, its grants and a gateway around it.
 pub struct Bench<C> {
-    world: World,
+    pub(super) world: World,
     instance: C,
-    deliveries: u64,
+    pub(super) deliveries: u64,
 }
 
 impl<C: Component> Bench<C> {
@@ -129,7 +129,10 @@ impl<C: Component> Bench<C> {
         Ok(self.world.commit())
     }
 
-    fn handle_or_replace(&mut self, call: impl FnOnce(&mut C) -> Result<(), Failure>) -> Result<Effects, Failure> {
+    pub(super) fn handle_or_replace(
+        &mut self,
+        call: impl FnOnce(&mut C) -> Result<(), Failure>,
+    ) -> Result<Effects, Failure> {
         let outcome = self.handle(call);
         if let Err(Failure::Retry(_)) = &outcome {
             self.restart().map_err(|error| Failure::Retry(error.to_string()))?;

@@ -7,10 +7,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::buckets::{Buckets, ChangedValue};
+use super::shadows::{ShadowRequest, Shadows};
 use crate::bindings::imports::wasi::keyvalue::store::KeyResponse;
 use crate::kv::Error;
 use crate::log::Level;
 use crate::message::{Message, PublishError};
+use crate::shadow::{Document, ShadowError, ShadowId};
 use crate::timer::TimerError;
 use crate::topic;
 
@@ -25,6 +27,8 @@ pub struct Effects {
     pub timers_cancelled: Vec<String>,
     /// Values that are different from before.
     pub values: Vec<ChangedValue>,
+    /// What was asked of shadows, in the order in which it was.
+    pub shadows: Vec<ShadowRequest>,
 }
 
 impl Effects {
@@ -34,6 +38,7 @@ impl Effects {
             && self.timers_set.is_empty()
             && self.timers_cancelled.is_empty()
             && self.values.is_empty()
+            && self.shadows.is_empty()
     }
 
     /// Topic and payload of every message, as text where it is text.
@@ -47,6 +52,7 @@ impl Effects {
         self.timers_set.extend(later.timers_set);
         self.timers_cancelled.extend(later.timers_cancelled);
         self.values.extend(later.values);
+        self.shadows.extend(later.shadows);
     }
 }
 
@@ -94,6 +100,7 @@ pub struct World {
     pub timers: BTreeMap<String, Pending>,
     pub logs: Vec<LogLine>,
     pub buckets: Buckets,
+    pub shadows: Shadows,
     asked: Effects,
     timers_asked: BTreeMap<String, Pending>,
 }
@@ -107,12 +114,14 @@ impl World {
         self.asked = Effects::default();
         self.timers_asked = self.timers.clone();
         self.buckets.begin();
+        self.shadows.begin();
     }
 
     pub fn commit(&mut self) -> Effects {
         self.timers = std::mem::take(&mut self.timers_asked);
         let values = self.buckets.commit();
-        Effects { values, ..std::mem::take(&mut self.asked) }
+        let shadows = self.shadows.commit();
+        Effects { values, shadows, ..std::mem::take(&mut self.asked) }
     }
 
     fn publish(&mut self, message: &Message) -> Result<(), PublishError> {
@@ -249,4 +258,29 @@ pub fn bucket_set_many(bucket: &BucketHandle, pairs: &[Pair]) -> Result<(), Erro
 
 pub fn bucket_delete_many(bucket: &BucketHandle, keys: &[String]) -> Result<(), Error> {
     keys.iter().try_for_each(|key| bucket.delete(key))
+}
+
+fn with_shadows<R>(call: impl FnOnce(&mut Shadows, u64) -> Result<R, ShadowError>) -> Result<R, ShadowError> {
+    with(|world| call(&mut world.shadows, world.now_ms / 1000))
+        .unwrap_or_else(|| Err(ShadowError::Unavailable("call it through a Bench".into())))
+}
+
+pub fn shadow_get(shadow: &ShadowId) -> Result<Option<Document>, ShadowError> {
+    with_shadows(|shadows, _| shadows.get(shadow))
+}
+
+pub fn shadow_update(shadow: &ShadowId, state: &str) -> Result<(), ShadowError> {
+    with_shadows(|shadows, now| shadows.update(shadow, state, None, now))
+}
+
+pub fn shadow_update_expecting(shadow: &ShadowId, state: &str, version: Option<u64>) -> Result<(), ShadowError> {
+    with_shadows(|shadows, now| shadows.update(shadow, state, Some(version), now))
+}
+
+pub fn shadow_delete(shadow: &ShadowId) -> Result<(), ShadowError> {
+    with_shadows(|shadows, _| shadows.delete(shadow))
+}
+
+pub fn shadow_list(thing: Option<&str>, after: Option<&str>) -> Result<Vec<String>, ShadowError> {
+    with_shadows(|shadows, _| shadows.list(thing, after))
 }

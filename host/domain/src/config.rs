@@ -34,7 +34,7 @@ use toml::de::{DeTable, DeValue};
 pub use changes::{Change, Changes, Differences};
 pub use cloud::{Cloud, CloudTls, Identity, Login};
 pub use component::{Component, ComponentLimits, Recycle, Restart};
-pub use grants::{DirGrant, GrantTable, HttpGrant, KvGrant};
+pub use grants::{Allow, DirGrant, GrantTable, HttpGrant, KvGrant, ShadowGrant, Which};
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Wrong, quoted, wrong};
 pub use queue::{DeadFullRule, DeadLetter};

@@ -7,6 +7,7 @@
 mod address;
 mod denied;
 mod import;
+mod shadow;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::{ValueChange, ValueRead};
+use crate::ledger::{ShadowRead, ValueChange, ValueRead};
 use crate::message::{Envelope, Message};
 
 /// What the hub hands to a guest's `on-message`.
@@ -62,11 +62,17 @@ pub struct Effects {
     pub values: Vec<ValueChange>,
     /// What it saw of buckets that others write as well.
     pub reads: Vec<ValueRead>,
+    /// What it saw of shadows.
+    pub shadow_reads: Vec<ShadowRead>,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
-        self.publishes.is_empty() && self.timers.is_empty() && self.values.is_empty() && self.reads.is_empty()
+        self.publishes.is_empty()
+            && self.timers.is_empty()
+            && self.values.is_empty()
+            && self.reads.is_empty()
+            && self.shadow_reads.is_empty()
     }
 }
 

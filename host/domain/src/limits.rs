@@ -294,6 +294,12 @@ pub const MQTT_FILTERS_PER_SUBSCRIBE: usize = 64;
 pub const SHADOWS_RECENT_BYTES: u64 = 256 * KIB;
 /// Shadows of all things, deleted ones that are still remembered among them. A request for another is refused.
 pub const SHADOWS: u64 = 50_000;
+/// Shadows that one handling may look at or change by `edgewit:shadow/store`, and bytes of their documents. More are
+/// refused with `quota`.
+pub const SHADOWS_PER_HANDLING: usize = 1024;
+pub const SHADOW_BYTES_PER_HANDLING: usize = MIB as usize;
+/// Names that one call of `list` returns at most. The rest is behind the last of them.
+pub const SHADOW_NAMES_PER_PAGE: usize = 256;
 /// Bytes of a thing's name and of a shadow's. A longer one names no shadow.
 pub const THING_NAME_BYTES: usize = 128;
 pub const SHADOW_NAME_BYTES: usize = 64;

@@ -16,6 +16,7 @@ mod name;
 mod rejection;
 mod request;
 pub mod sync;
+mod told;
 mod topic;
 
 pub use answer::{Outcome, answer};
@@ -24,6 +25,7 @@ pub use encoding::Unknown;
 pub use name::{NameError, ShadowId, ShadowName, ThingName};
 pub use rejection::Rejection;
 pub use request::{Expected, Refused, Request, Section, Token, Update};
+pub use told::{Telling, ToldChange, ToldDelta, View};
 pub use topic::{Reply, RequestTopic, Verb};
 
 use crate::limits::{SHADOW_BYTES, SHADOW_DEPTH};

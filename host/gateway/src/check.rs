@@ -122,9 +122,10 @@ fn check_component(source: &Source, component: &Component, report: &mut Report) 
 }
 
 fn words(exports: Exports) -> Vec<String> {
-    let Exports { message, tick, start, health, state } = exports;
-    let all = [(message, "message"), (tick, "tick"), (start, "start"), (health, "health"), (state, "state")];
-    all.into_iter().filter(|(exported, _)| *exported).map(|(_, word)| word.to_owned()).collect()
+    let Exports { message, tick, delta, change, start, health, state } = exports;
+    let heard = [(message, "message"), (tick, "tick"), (delta, "delta"), (change, "change")];
+    let all = heard.into_iter().chain([(start, "start"), (health, "health"), (state, "state")]);
+    all.filter(|(exported, _)| *exported).map(|(_, word)| word.to_owned()).collect()
 }
 
 fn finding(path: &str, problem: String) -> Finding {

@@ -13,6 +13,7 @@ use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::ledger::{NoRoom, Refusal, TimerRow, Unit};
 use edgewit_domain::message::{Message, Origin};
+use edgewit_domain::shadow;
 use edgewit_domain::supervision::{self, Supervision};
 use edgewit_domain::timer::Timers;
 use edgewit_sandbox::artifact::Digest;
@@ -26,6 +27,7 @@ use crate::loading::{Loaded, Loading};
 use crate::mailbox::Mailbox;
 use crate::orders::Orders;
 use crate::stats::Stats;
+use crate::stored_shadows::StoredShadows;
 use crate::sync::lock;
 use crate::values::StoredValues;
 
@@ -37,6 +39,7 @@ pub(crate) struct Common {
     pub loading: Loading,
     pub io: tokio::runtime::Handle,
     pub fetch: Arc<dyn Fetch>,
+    pub shadows: shadow::Limits,
     /// The gateway before this one did not end in good order.
     pub unclean: bool,
 }
@@ -51,6 +54,7 @@ pub(crate) struct Desk {
     pub timers: Arc<Mutex<Timers>>,
     pub inbox: Inbox,
     pub values: Arc<StoredValues>,
+    pub shadows: Arc<StoredShadows>,
     reserved: Mutex<Reserved>,
     log_dropped: LogCounter,
     standing: Mutex<Standing>,
@@ -81,6 +85,7 @@ impl Desk {
             mailbox: inbox.mailbox.clone(),
             inbox,
             values: Arc::new(StoredValues::new(common.hub.clone())),
+            shadows: Arc::new(StoredShadows::new(common.hub.clone(), common.shadows)),
             reserved: Mutex::default(),
             orders: Orders::default(),
             interrupter: Interrupter::new(),
@@ -165,6 +170,7 @@ impl Desk {
             dirs: loaded.dirs.clone(),
             rooms: Arc::new(DeskRooms(self.clone())),
             values: self.values.clone(),
+            shadows: self.shadows.clone(),
             interrupter: self.interrupter.clone(),
             log_dropped: self.log_dropped.clone(),
         }
@@ -172,16 +178,16 @@ impl Desk {
 
     /// Makes what `init` asked for real, and returns when it is.
     pub fn commit_start(&self, effects: Effects) -> Result<(), Fault> {
-        let Effects { publishes, timers, values, reads } = effects;
+        let Effects { publishes, timers, values, reads, shadow_reads } = effects;
         self.stats.published.add(publishes.len() as u64);
-        let hold = !timers.is_empty() || !values.is_empty() || !reads.is_empty();
+        let hold = !timers.is_empty() || !values.is_empty() || !reads.is_empty() || !shadow_reads.is_empty();
         let publishes =
             self.common.hub.commit(&self.name, None, publishes, self.common.clock.moment(), hold).unwrap_or_default();
         let _reserved = self.take_reserved();
         let names: Vec<String> = timers.iter().map(|change| change.name().to_owned()).collect();
         lock(&self.timers).apply(self.now(), timers);
         let timers = self.timer_rows(names.iter().map(String::as_str));
-        let unit = Unit { publishes, reads, values, timers, ..Unit::default() };
+        let unit = Unit { publishes, reads, shadow_reads, values, timers, ..Unit::default() };
         if unit.is_volatile() {
             self.common.hub.deliver(&unit.publishes);
             return Ok(());

@@ -117,7 +117,8 @@ impl Gateway {
         let source = Source { engine, loader: Arc::new(loader), folder, folder_path };
         let loading = Loading::new(source, threads.clone());
         let io = runtime.handle().clone();
-        let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch, unclean };
+        let shadows = config.shadow;
+        let common = Common { hub: hub.clone(), clock, loading: loading.clone(), io, fetch, shadows, unclean };
         let components = Arc::new(Components::new(common, threads.clone()));
         let clouds = Clouds::new(
             hub.clone(),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use edgewit_domain::config::{Component, Config, Log, LogFormat, LogLevel, Mistakes, Profile};
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
+use edgewit_domain::shadow::Telling;
 use edgewit_domain::topic::{Topic, TopicError};
 use edgewit_sandbox::worker::WorkerCommand;
 use edgewit_sandbox::{Exports, Instance};
@@ -142,7 +143,12 @@ impl Trial {
         };
         let subscriptions = &self.component.subscriptions;
         let hears = subscriptions.is_empty() || subscriptions.values().any(|heard| heard.filter.matches(&topic));
-        match (self.exports.message, hears) {
+        let has_ear = match Telling::on(&topic) {
+            Some((_, Telling::Delta)) if self.exports.delta => true,
+            Some((_, Telling::Documents)) if self.exports.change => true,
+            _ => self.exports.message,
+        };
+        match (has_ear, hears) {
             (false, _) => not_asked("the component does not export edgewit:pubsub/handler"),
             (true, false) => not_asked(format!("no subscription of the component covers `{topic}`")),
             (true, true) => self.ask(Ask::Message { topic, payload }),

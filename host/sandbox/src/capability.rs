@@ -8,4 +8,5 @@ pub(crate) mod io;
 pub(crate) mod keyvalue;
 pub(crate) mod logging;
 pub(crate) mod pubsub;
+pub(crate) mod shadow;
 pub(crate) mod timer;

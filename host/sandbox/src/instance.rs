@@ -11,6 +11,7 @@ mod ended;
 mod lower;
 pub(crate) mod memory;
 pub(crate) mod notes;
+mod told;
 
 use std::time::Duration;
 
@@ -34,9 +35,18 @@ const CALL_SLACK: usize = 64 * limits::KIB as usize;
 pub struct Exports {
     pub message: bool,
     pub tick: bool,
+    pub delta: bool,
+    pub change: bool,
     pub start: bool,
     pub health: bool,
     pub state: bool,
+}
+
+impl Exports {
+    /// Whether there is anything that deliveries can go to.
+    pub fn hears(self) -> bool {
+        self.message || self.delta || self.change
+    }
 }
 
 pub struct Instance {
@@ -150,8 +160,14 @@ impl Instance {
             .map_err(|reason| Fault::State { reason })
     }
 
+    /// Hands a delivery to whatever takes it: what shadows say to `on-delta` and `on-change`, where the component exports
+    /// them, and everything else to `on-message`.
+    pub fn deliver(&mut self, delivery: &Delivery) -> Result<Outcome, Fault> {
+        self.tell(delivery).unwrap_or_else(|| self.on_message(delivery))
+    }
+
     /// `handler.on-message`.
-    pub fn on_message(&mut self, delivery: &Delivery) -> Result<Outcome, Fault> {
+    fn on_message(&mut self, delivery: &Delivery) -> Result<Outcome, Fault> {
         let Some(handler) = &self.handlers.message else { return Err(not_exported("edgewit:pubsub/handler")) };
         let handler = handler.clone();
         let id = IdText::new(delivery.envelope.id);

@@ -21,6 +21,6 @@ pub mod worker;
 pub use instance::{Exports, Instance};
 pub use link::{LinkError, Prepared};
 pub use services::{
-    AddressCheck, EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, LogCounter, MemoryValues,
-    NotTaken, Rooms, Services, Values, ValuesError,
+    AddressCheck, EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, LogCounter, MemoryShadows,
+    MemoryValues, NotTaken, Rooms, Services, Shadows, ShadowsError, Values, ValuesError,
 };

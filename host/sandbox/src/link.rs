@@ -9,13 +9,14 @@ use std::sync::Arc;
 use edgewit_domain::config::Component;
 use edgewit_domain::fault::Fault;
 use edgewit_domain::grant::{Denied, Grants, Import};
+use edgewit_domain::shadow::Telling;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
 use crate::artifact::Artifact;
-use crate::bindings::edgewit::{pubsub, timer};
+use crate::bindings::edgewit::{pubsub, shadow, timer};
 use crate::bindings::exports::edgewit::lifecycle::{health, start, state};
-use crate::bindings::exports::edgewit::{pubsub as pubsub_exports, timer as timer_exports};
+use crate::bindings::exports::edgewit::{pubsub as pubsub_exports, shadow as shadow_exports, timer as timer_exports};
 use crate::bindings::wasi::{config, keyvalue, logging};
 use crate::capability;
 use crate::engine::Engine;
@@ -25,8 +26,13 @@ use crate::services::Services;
 
 const PUBLISHER: &str = "edgewit:pubsub/publisher@0.1.0";
 const SCHEDULER: &str = "edgewit:timer/scheduler@0.1.0";
+const SHADOWS: &str = "edgewit:shadow/store@0.1.0";
 /// The others of its package come and go with it.
 const KEYVALUE: &str = "wasi:keyvalue/store@0.2.0-draft";
+
+/// Who can be told of shadows.
+const DELTAS: &str = "edgewit:shadow/handler (or edgewit:pubsub/handler, for the messages as they are)";
+const CHANGES: &str = "edgewit:shadow/observer (or edgewit:pubsub/handler, for the messages as they are)";
 
 /// Why a component cannot be linked.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +44,10 @@ pub enum LinkError {
         .0.join(", ")
     )]
     Unknown(Vec<String>),
-    #[error("it exports nothing that the gateway could call; export edgewit:pubsub/handler or edgewit:timer/handler")]
+    #[error(
+        "it exports nothing that the gateway could call; export edgewit:pubsub/handler, edgewit:timer/handler or \
+         edgewit:shadow/handler"
+    )]
     NothingToCall,
     #[error("the configuration {what}, but the component does not export {interface}")]
     NotExported { what: &'static str, interface: &'static str },
@@ -103,13 +112,20 @@ fn check_imports<'a>(grants: &Grants, imports: impl IntoIterator<Item = &'a str>
 }
 
 fn check_exports(component: &Component, exports: Exports) -> Result<(), LinkError> {
-    if !component.subscriptions.is_empty() && !exports.message {
-        return Err(LinkError::NotExported { what: "subscribes", interface: "edgewit:pubsub/handler" });
+    for subscription in component.subscriptions.values().filter(|_| !exports.message) {
+        let (exported, what, interface) = match Telling::of_all(&subscription.filter) {
+            None => (false, "subscribes", "edgewit:pubsub/handler"),
+            Some(Telling::Delta) => (exports.delta, "subscribes to what shadows lack", DELTAS),
+            Some(Telling::Documents) => (exports.change, "subscribes to documents of shadows", CHANGES),
+        };
+        if !exported {
+            return Err(LinkError::NotExported { what, interface });
+        }
     }
     if !component.timers.is_empty() && !exports.tick {
         return Err(LinkError::NotExported { what: "declares timers", interface: "edgewit:timer/handler" });
     }
-    if !exports.message && !exports.tick && !exports.start {
+    if !exports.hears() && !exports.tick && !exports.start {
         return Err(LinkError::NothingToCall);
     }
     Ok(())
@@ -128,12 +144,16 @@ fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<Guest>> {
     config::store::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     logging::logging::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     pubsub::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    shadow::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     timer::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     if granted(grants, PUBLISHER) {
         pubsub::publisher::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
     if granted(grants, SCHEDULER) {
         timer::scheduler::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    }
+    if granted(grants, SHADOWS) {
+        shadow::store::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
     if granted(grants, KEYVALUE) {
         keyvalue::store::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
@@ -152,6 +172,8 @@ fn granted(grants: &Grants, interface: &str) -> bool {
 struct Indices {
     message: Option<pubsub_exports::handler::GuestIndices>,
     tick: Option<timer_exports::handler::GuestIndices>,
+    delta: Option<shadow_exports::handler::GuestIndices>,
+    change: Option<shadow_exports::observer::GuestIndices>,
     start: Option<start::GuestIndices>,
     health: Option<health::GuestIndices>,
     state: Option<state::GuestIndices>,
@@ -162,6 +184,8 @@ impl Indices {
         Indices {
             message: pubsub_exports::handler::GuestIndices::new(pre).ok(),
             tick: timer_exports::handler::GuestIndices::new(pre).ok(),
+            delta: shadow_exports::handler::GuestIndices::new(pre).ok(),
+            change: shadow_exports::observer::GuestIndices::new(pre).ok(),
             start: start::GuestIndices::new(pre).ok(),
             health: health::GuestIndices::new(pre).ok(),
             state: state::GuestIndices::new(pre).ok(),
@@ -172,6 +196,8 @@ impl Indices {
         Exports {
             message: self.message.is_some(),
             tick: self.tick.is_some(),
+            delta: self.delta.is_some(),
+            change: self.change.is_some(),
             start: self.start.is_some(),
             health: self.health.is_some(),
             state: self.state.is_some(),
@@ -184,6 +210,8 @@ impl Indices {
             exports: self.exports(),
             message: self.message.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
             tick: self.tick.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
+            delta: self.delta.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
+            change: self.change.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
             start: self.start.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
             health: self.health.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
             state: self.state.as_ref().map(|export| export.load(&mut *store, &instance)).transpose()?,
@@ -196,6 +224,8 @@ pub(crate) struct Handlers {
     pub exports: Exports,
     pub message: Option<pubsub_exports::handler::Guest>,
     pub tick: Option<timer_exports::handler::Guest>,
+    pub delta: Option<shadow_exports::handler::Guest>,
+    pub change: Option<shadow_exports::observer::Guest>,
     pub start: Option<start::Guest>,
     pub health: Option<health::Guest>,
     pub state: Option<state::Guest>,

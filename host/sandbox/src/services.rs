@@ -16,12 +16,13 @@ use std::time::Duration;
 use cap_std::fs::Dir;
 use edgewit_domain::ledger::BucketId;
 use edgewit_domain::message::{Message, WallTime};
+use edgewit_domain::shadow::{Limits, ShadowId, ShadowName, Stored, ThingName};
 use edgewit_domain::timer::Timers;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
 use tokio::sync::watch;
 
-pub use memory::{EndlessRoom, MemoryValues};
+pub use memory::{EndlessRoom, MemoryShadows, MemoryValues};
 
 /// Everything that one instance is given. Cheap to clone; made anew for each component, not for each instance.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ pub struct Services {
     pub dirs: BTreeMap<Arc<str>, Arc<Dir>>,
     pub rooms: Arc<dyn Rooms>,
     pub values: Arc<dyn Values>,
+    pub shadows: Arc<dyn Shadows>,
     pub interrupter: Interrupter,
     pub log_dropped: LogCounter,
 }
@@ -71,6 +73,26 @@ pub trait Values: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValuesError(pub String);
+
+/// The shadows of all things, as every handling of the component before this one left them.
+pub trait Shadows: Send + Sync {
+    fn get(&self, id: &ShadowId) -> Result<Option<Stored>, ShadowsError>;
+
+    /// Names of the named shadows that a thing has, in their order, behind `after`, at most `count`.
+    fn names(
+        &self,
+        thing: &ThingName,
+        after: Option<&ShadowName>,
+        count: usize,
+    ) -> Result<Vec<ShadowName>, ShadowsError>;
+
+    fn limits(&self) -> Limits;
+}
+
+/// A document or the store cannot be read; the text says what is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ShadowsError(pub String);
 
 /// Ends what an instance is doing, from another thread: a blocking call at once, a computation within a tick or two.
 #[derive(Clone, Debug)]

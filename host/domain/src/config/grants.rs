@@ -3,6 +3,8 @@
 //! Only reads and checks the table; whether one publish or request is within it is decided by `grant`.
 //! What no message could ever use is refused here, since an operator who wrote it expected something.
 
+mod shadow;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,7 +19,10 @@ use super::source::Table;
 use super::substitute::Names;
 use crate::ledger::{Bucket, BucketId};
 use crate::limits;
+use crate::shadow::ThingName;
 use crate::topic::Filter;
+
+pub use shadow::{Allow, ShadowGrant, Which};
 
 /// `[component.NAME.grant.*]`: what the component may do, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +37,10 @@ pub struct GrantTable {
     pub dir: BTreeMap<Arc<str>, DirGrant>,
     /// Buckets that it may open, by the name that the guest says.
     pub kv: BTreeMap<Arc<str>, KvGrant>,
+    /// Shadows that it may use, by name.
+    pub shadow: BTreeMap<Arc<str>, ShadowGrant>,
+    /// The gateway's own, whose shadows are meant where no thing is named. There is always one in a configuration.
+    pub thing: Option<ThingName>,
 }
 
 /// One origin, and the networks that its name may resolve to.
@@ -74,6 +83,8 @@ impl GrantTable {
             http: t.named("http", entries, HttpGrant::read),
             dir: t.named("dir", entries, |t, name| t.table(name, DirGrant::read)),
             kv: t.named("kv", entries, KvGrant::read),
+            shadow: t.named("shadow", entries, ShadowGrant::read),
+            thing: t.names.thing.as_deref().and_then(|own| ThingName::parse(own).ok()),
         }
     }
 }

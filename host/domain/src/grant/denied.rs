@@ -11,9 +11,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::values::show_size;
-use crate::config::{GrantTable, HttpGrant, KvGrant, is_name};
+use crate::config::{Allow, GrantTable, HttpGrant, KvGrant, ShadowGrant, Which, is_name};
 use crate::ledger::BucketId;
 use crate::limits::{NAME_BYTES, TIMERS_PENDING};
+use crate::shadow::ThingName;
 use crate::topic::Topic;
 
 /// Stands behind a value that somebody has to put in who knows what the component does.
@@ -34,6 +35,14 @@ pub enum Refused {
     Bucket(String),
     /// To change what is in a bucket that may only be read.
     ReadOnly(String),
+    /// The interface for shadows, with none granted.
+    ShadowStore,
+    /// A shadow of a thing, or all the named ones of it, and what is not permitted there.
+    Shadow {
+        thing: ThingName,
+        which: Which,
+        allow: Allow,
+    },
     Http {
         https: bool,
         host: String,
@@ -86,6 +95,15 @@ impl fmt::Display for Detail {
             Refused::KeyValue => f.write_str("import wasi:keyvalue: it has no bucket")?,
             Refused::Bucket(name) => write!(f, "open the bucket `{}`", name.escape_debug())?,
             Refused::ReadOnly(name) => write!(f, "change the bucket `{}`", name.escape_debug())?,
+            Refused::ShadowStore => f.write_str("import edgewit:shadow/store: it has no shadow")?,
+            Refused::Shadow { thing, which, allow } => {
+                let all = allow.words().collect::<Vec<_>>().join(" and ");
+                match which {
+                    Which::Classic => write!(f, "{all} the classic shadow of `{thing}`")?,
+                    Which::Named(name) => write!(f, "{all} the shadow `{name}` of `{thing}`")?,
+                    Which::EveryNamed => write!(f, "{all} every named shadow of `{thing}`")?,
+                }
+            }
             Refused::Http { https, host, port } => {
                 write!(f, "send requests to `{}`", origin(*https, host, *port).escape_debug())?;
             }
@@ -116,6 +134,16 @@ fn cure(component: &str, table: &GrantTable, refused: &Refused) -> Option<String
         Refused::KeyValue => ("kv", "state = \"own\"".to_owned()),
         Refused::Bucket(name) => ("kv", is_name(name).then(|| format!("{name} = \"own\""))?),
         Refused::ReadOnly(name) => ("kv", format!("{name} = {}", writable(table.kv.get(name.as_str())?))),
+        Refused::ShadowStore => ("shadow", format!("own = {}", shadow_line(table, None, &Which::Classic, OWN))),
+        Refused::Shadow { thing, which, allow } => {
+            let same = |grant: &ShadowGrant| grant.thing.as_ref() == Some(thing) && grant.which == *which;
+            let kept = table.shadow.iter().find(|(_, grant)| same(grant));
+            let (name, allow) = match kept {
+                Some((name, grant)) => (name.to_string(), grant.allow.and(*allow)),
+                None => (shadow_name(table, thing, which), *allow),
+            };
+            ("shadow", format!("{} = {}", key(&name), shadow_line(table, Some(thing), which, allow)))
+        }
         Refused::Timers => ("timer", format!("pending = {}", TIMERS_PENDING.default)),
         Refused::Http { https, host, port } => {
             let name = free_name(name_of_host(host), &table.http);
@@ -167,6 +195,33 @@ fn with_network(grant: &HttpGrant, address: IpAddr) -> String {
 fn writable(grant: &KvGrant) -> String {
     let whose = if matches!(grant.bucket.id, BucketId::Shared(_)) { "shared" } else { "own" };
     format!("{{ bucket = {}, bytes = {} }}", quoted(whose), quoted(&show_size(grant.bucket.quota)))
+}
+
+/// What a component needs that speaks for a device.
+const OWN: Allow = Allow { read: true, report: true, desire: false };
+
+/// A grant for shadows; without a thing it is for the gateway's own.
+fn shadow_line(table: &GrantTable, thing: Option<&ThingName>, which: &Which, allow: Allow) -> String {
+    let mut fields = Vec::new();
+    if let Some(thing) = thing.filter(|thing| table.thing.as_ref() != Some(thing)) {
+        fields.push(format!("thing = {}", quoted(thing.as_str())));
+    }
+    match which {
+        Which::Classic => {}
+        Which::Named(name) => fields.push(format!("shadow = {}", quoted(name.as_str()))),
+        Which::EveryNamed => fields.push("shadow = \"+\"".to_owned()),
+    }
+    fields.push(format!("allow = [{}]", allow.words().map(quoted).collect::<Vec<_>>().join(", ")));
+    format!("{{ {} }}", fields.join(", "))
+}
+
+/// What a grant for these shadows is best called: by the shadow, or by the thing, or `own`.
+fn shadow_name(table: &GrantTable, thing: &ThingName, which: &Which) -> String {
+    let of_thing = if table.thing.as_ref() == Some(thing) { "own" } else { thing.as_str() };
+    match which {
+        Which::Named(name) => free_name([name.as_str(), of_thing], &table.shadow),
+        Which::Classic | Which::EveryNamed => free_name([of_thing], &table.shadow),
+    }
 }
 
 /// What a grant for this host is best called: a name's first label, or the whole address.

@@ -28,16 +28,19 @@ enum Needs {
     Http,
     Dir,
     KeyValue,
+    Shadow,
     /// No grant gives it.
     Never,
 }
 
-use Needs::{Dir, Http, KeyValue, Never, Nothing, Publish, Timer};
+use Needs::{Dir, Http, KeyValue, Never, Nothing, Publish, Shadow, Timer};
 
 /// Package, version, interface, needs. `*` stands for every release of that line.
-const INTERFACES: [(&str, &str, &str, Needs); 38] = [
+const INTERFACES: [(&str, &str, &str, Needs); 40] = [
     ("edgewit:pubsub", "0.1.*", "types", Nothing),
     ("edgewit:pubsub", "0.1.*", "publisher", Publish),
+    ("edgewit:shadow", "0.1.*", "types", Nothing),
+    ("edgewit:shadow", "0.1.*", "store", Shadow),
     ("edgewit:timer", "0.1.*", "types", Nothing),
     ("edgewit:timer", "0.1.*", "scheduler", Timer),
     ("wasi:config", "0.2.0-rc.1", "store", Nothing),
@@ -84,7 +87,8 @@ pub(super) fn judge(grants: &Grants, import: &str) -> Import {
         Publish if table.publish.is_empty() => Import::Denied(grants.deny(Refused::Publisher)),
         Timer if table.timer_pending.is_none() => Import::Denied(grants.deny(Refused::Timers)),
         KeyValue if table.kv.is_empty() => Import::Denied(grants.deny(Refused::KeyValue)),
-        Publish | Timer | KeyValue => Import::Granted,
+        Shadow if table.shadow.is_empty() => Import::Denied(grants.deny(Refused::ShadowStore)),
+        Publish | Timer | KeyValue | Shadow => Import::Granted,
         Http if !table.http.is_empty() => Import::Granted,
         Dir if !table.dir.is_empty() => Import::Granted,
         Http | Dir | Never => Import::Stub,

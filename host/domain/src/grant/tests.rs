@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Config;
 use crate::limits::{KV_BYTES, MIB, TIMERS_PENDING};
+use crate::shadow::{Limits, Update};
 use crate::topic::Filter;
 
 /// The grants of the component `alarm` whose configuration has these lines for it.
@@ -80,6 +81,89 @@ fn a_bucket_is_changed_only_where_that_is_granted() {
     assert_eq!(writable.kv_write("plant"), writable.kv("plant"));
 }
 
+fn update(state: &str) -> Update {
+    Update::of_state(state.as_bytes(), &Limits::default()).unwrap()
+}
+
+/// Nobody else's shadow, no other of the same thing, and there only what is allowed; each refusal says the line.
+#[test]
+fn a_shadow_is_denied_by_thing_by_name_and_by_what_is_done_with_it() {
+    let own = grants("shadow.own = { allow = [\"read\", \"report\"] }");
+    let id = |thing, name| own.shadow_id(thing, name).unwrap();
+    let classic = id(None, None);
+    assert_eq!(classic, id(Some("gw"), None), "without a thing it is the gateway's own");
+    assert_eq!(
+        (own.shadow_read(&classic), own.shadow_update(&classic, &update("{\"reported\":{}}"))),
+        (Ok(()), Ok(()))
+    );
+    let told = |denied: Result<(), Denied>| {
+        let denied = denied.unwrap_err();
+        let text = denied.to_string();
+        let lines = denied.cure().unwrap().strip_prefix("[component.alarm.grant.shadow]\n").unwrap().to_owned();
+        (text.split(';').next().unwrap().strip_prefix("component `alarm` may not ").unwrap().to_owned(), lines)
+    };
+    for (denied, problem, line) in [
+        (
+            own.shadow_update(&classic, &update("{\"desired\":{}}")),
+            "desire the classic shadow of `gw`",
+            "own = { allow = [\"read\", \"report\", \"desire\"] }",
+        ),
+        (
+            own.shadow_update(&classic, &update("null")),
+            "report and desire the classic shadow of `gw`",
+            "own = { allow = [\"read\", \"report\", \"desire\"] }",
+        ),
+        (
+            own.shadow_update(&classic, &update("{}")),
+            "report and desire the classic shadow of `gw`",
+            "own = { allow = [\"read\", \"report\", \"desire\"] }",
+        ),
+        (
+            own.shadow_delete(&classic),
+            "report and desire the classic shadow of `gw`",
+            "own = { allow = [\"read\", \"report\", \"desire\"] }",
+        ),
+        (
+            own.shadow_read(&id(None, Some("lamp"))),
+            "read the shadow `lamp` of `gw`",
+            "lamp = { shadow = \"lamp\", allow = [\"read\"] }",
+        ),
+        (
+            own.shadow_read(&id(Some("gw2"), None)),
+            "read the classic shadow of `gw2`",
+            "gw2 = { thing = \"gw2\", allow = [\"read\"] }",
+        ),
+        (
+            own.shadow_list(&id(Some("x"), None).thing),
+            "read every named shadow of `x`",
+            "x = { thing = \"x\", shadow = \"+\", allow = [\"read\"] }",
+        ),
+        (
+            own.shadow_list(&classic.thing),
+            "read every named shadow of `gw`",
+            "own-2 = { shadow = \"+\", allow = [\"read\"] }",
+        ),
+    ] {
+        assert_eq!(told(denied), (problem.to_owned(), line.to_owned()));
+    }
+}
+
+/// Several lines permit together what none of them does alone, and `+` is every thing but never the other kind.
+#[test]
+fn shadows_are_permitted_by_all_lines_together() {
+    let all = grants(
+        "shadow.a = { allow = [\"report\"] }\nshadow.b = { thing = \"+\", allow = [\"desire\"] }\n\
+         shadow.c = { thing = \"+\", shadow = \"+\", allow = [\"read\"] }",
+    );
+    let (own, other) = (all.shadow_id(None, None).unwrap(), all.shadow_id(Some("other"), None).unwrap());
+    assert_eq!(all.shadow_delete(&own), Ok(()));
+    assert_eq!(all.shadow_update(&other, &update("{\"desired\":null}")), Ok(()));
+    assert!(all.shadow_delete(&other).is_err() && all.shadow_read(&own).is_err());
+    assert_eq!(all.shadow_read(&all.shadow_id(Some("other"), Some("any")).unwrap()), Ok(()));
+    assert_eq!(all.shadow_list(&other.thing), Ok(()));
+    assert!(all.shadow_id(Some("no/thing"), None).is_err() && all.shadow_id(None, Some("+")).is_err());
+}
+
 /// A name that leads inside is denied with the very address, which keeps the networks there are.
 #[test]
 fn an_address_is_denied_with_its_cure() {
@@ -151,7 +235,7 @@ fn an_import_is_linked_by_grant() {
     let none = grants("");
     let all = grants(
         "publish.all = \"#\"\ntimer.pending = 3\nhttp.api = \"https://api.example\"\ndir.data = { path = \"/data\" }\n\
-         kv.state = \"own\"",
+         kv.state = \"own\"\nshadow.own.allow = [\"read\"]",
     );
     assert_eq!(all.timer_pending(), Ok(3));
     let word = |import: Import| match import {
@@ -166,6 +250,8 @@ fn an_import_is_linked_by_grant() {
         ("edgewit:pubsub/publisher@0.1.7", "denied", "granted"),
         ("edgewit:pubsub/types@0.1.0", "free", "free"),
         ("edgewit:timer/scheduler@0.1.0", "denied", "granted"),
+        ("edgewit:shadow/store@0.1.0", "denied", "granted"),
+        ("edgewit:shadow/types@0.1.0", "free", "free"),
         ("wasi:http/outgoing-handler@0.2.12", "stub", "granted"),
         ("wasi:http/types@0.2.0", "free", "free"),
         ("wasi:filesystem/preopens@0.2.3", "stub", "granted"),
@@ -199,9 +285,12 @@ fn an_import_is_linked_by_grant() {
 /// The lines that a refused import prints let it be imported.
 #[test]
 fn a_refused_import_says_what_to_grant() {
-    for import in
-        ["edgewit:pubsub/publisher@0.1.0", "edgewit:timer/scheduler@0.1.0", "wasi:keyvalue/atomics@0.2.0-draft"]
-    {
+    for import in [
+        "edgewit:pubsub/publisher@0.1.0",
+        "edgewit:timer/scheduler@0.1.0",
+        "wasi:keyvalue/atomics@0.2.0-draft",
+        "edgewit:shadow/store@0.1.0",
+    ] {
         let Import::Denied(denied) = grants("").import(import) else { panic!("{import}") };
         assert_eq!(grants(denied.cure().unwrap()).import(import), Import::Granted, "{import}");
     }
@@ -251,6 +340,27 @@ proptest! {
             prop_assert_eq!(after.table.publish.len(), 2);
         } else {
             prop_assert!(topic.as_str().starts_with('$'));
+        }
+    }
+
+    /// So do those for a shadow, whatever is granted already.
+    #[test]
+    fn a_cure_permits_shadows(thing in "gw|[a-c:]{1,2}", name in proptest::option::of("[a-b$]{1,2}"),
+        granted in "gw|[a-c]", which in "[a-b]|\\+", word in "read|report|desire", ask in 0..4) {
+        let before = format!("shadow.one = {{ thing = \"{granted}\", shadow = \"{which}\", allow = [\"{word}\"] }}\n");
+        let ask = |grants: &Grants| {
+            let id = grants.shadow_id(Some(&thing), name.as_deref()).unwrap();
+            match ask {
+                0 => grants.shadow_read(&id),
+                1 => grants.shadow_update(&id, &update("{\"desired\":{\"a\":1},\"reported\":null}")),
+                2 => grants.shadow_delete(&id),
+                _ => grants.shadow_list(&id.thing),
+            }
+        };
+        if let Err(denied) = ask(&grants(&before)) {
+            let line = denied.cure().unwrap().lines().nth(1).unwrap();
+            let kept = if line.starts_with("one =") { "" } else { &before };
+            prop_assert_eq!(ask(&grants(&format!("{kept}shadow.{line}"))), Ok(()));
         }
     }
 

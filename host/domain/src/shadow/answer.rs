@@ -29,6 +29,17 @@ pub fn answer(topic: &RequestTopic, payload: &[u8], stored: Option<&Stored>, now
 }
 
 impl Request {
+    /// What is stored once it was answered, without the answers; none where it changes nothing.
+    pub fn stored(&self, stored: Option<&Stored>, now: u64, limits: &Limits) -> Result<Option<Stored>, Rejection> {
+        Ok(match self {
+            Request::Update(update) => Some(Stored::Live(update.apply(stored, now, limits)?)),
+            Request::Delete { .. } => {
+                stored.and_then(Stored::live).map(|document| Stored::Deleted(document.delete(now)))
+            }
+            Request::Get { .. } => None,
+        })
+    }
+
     /// `now` is the second since 1970.
     pub fn step(&self, id: &ShadowId, stored: Option<&Stored>, now: u64, limits: &Limits) -> Outcome {
         let live = stored.and_then(Stored::live);

@@ -101,6 +101,25 @@ impl Update {
         Ok(Update { state, expected: Expected::Anything, token: None })
     }
 
+    /// A change of the sections that this names: `{"desired": …, "reported": …}`, or `null` for both.
+    pub fn of_state(state: &[u8], limits: &Limits) -> Result<Update, Rejection> {
+        let Parsed { value: state, too_deep } = read(state, limits.depth + LEVELS_AROUND - 1)?;
+        if too_deep {
+            return Err(Rejection::TooDeep { maximum: limits.depth });
+        }
+        check_state(&state)?;
+        Ok(Update { state, expected: Expected::Anything, token: None })
+    }
+
+    /// Whether anything of the section may be another afterwards. An update that names neither is one of both: it makes
+    /// a document, or a version.
+    pub fn touches(&self, section: Section) -> bool {
+        match &self.state {
+            Value::Object(sections) => sections.is_empty() || sections.named(section.word()).is_some(),
+            _ => true,
+        }
+    }
+
     pub fn expecting(self, expected: Expected) -> Update {
         Update { expected, ..self }
     }

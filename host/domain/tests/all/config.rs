@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgewit_domain::config::{
-    Config, DeadFullRule, DeadLetter, Delivery, DurableQueue, LiveFullRule, LogFormat, LogLevel, Profile, StoreEngine,
-    line_of,
+    Allow, Config, DeadFullRule, DeadLetter, Delivery, DurableQueue, GrantTable, LiveFullRule, LogFormat, LogLevel,
+    Profile, StoreEngine, Which, line_of,
 };
 use edgewit_domain::delivery::Policy;
 use edgewit_domain::limits;
 use edgewit_domain::queue::{FullRule, QueueLimits};
+use edgewit_domain::shadow::ThingName;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
@@ -126,7 +127,8 @@ fn what_the_minimal_file_leaves_out_is_the_default() {
     assert_eq!(a.dead_letter, DeadLetter { messages, bytes, full: DeadFullRule::Stop });
     assert!(a.enabled && !a.stateless);
     assert!(a.config.is_empty() && a.subscriptions.is_empty() && a.timers.is_empty());
-    assert_eq!(a.grants, Default::default(), "nothing is granted that is not written");
+    let nothing = GrantTable { thing: ThingName::parse("gw-cellar-7").ok(), ..GrantTable::default() };
+    assert_eq!(a.grants, nothing, "nothing is granted that is not written");
     assert_eq!(a.limits.memory, limits::MEMORY.default);
     assert_eq!((a.limits.cpu, a.limits.wall), (limits::CPU.default, limits::WALL.default));
     assert_eq!(
@@ -138,6 +140,23 @@ fn what_the_minimal_file_leaves_out_is_the_default() {
     assert_eq!((a.restart.backoff, a.restart.backoff_max), (limits::BACKOFF.default, limits::BACKOFF_MAX.default));
     assert_eq!(a.restart.quarantine_after, Some(limits::QUARANTINE_AFTER.default));
     assert_eq!(a.health_every, limits::HEALTH_EVERY.default);
+}
+
+/// Without a thing it is the gateway's own, without a shadow the classic one, and `+` is every one.
+#[test]
+fn grants_for_shadows_are_read_key_by_key() {
+    let config = good(FULL);
+    let a = &config.components["average"];
+    let shadows = ["own", "lamp", "all"].map(|name| &a.grants.shadow[name]);
+    let things = shadows.map(|grant| grant.thing.as_ref().map(ThingName::as_str));
+    assert_eq!(things, [Some("gw-cellar-7"), Some("lamp-7"), None]);
+    assert!(
+        shadows[0].which == Which::Classic
+            && matches!(&shadows[1].which, Which::Named(name) if name.as_str() == "config")
+    );
+    assert_eq!(shadows[2].which, Which::EveryNamed);
+    assert_eq!(shadows[0].allow, Allow { read: true, report: true, desire: false });
+    assert_eq!((shadows[1].allow.desire, shadows[2].allow), (true, Allow::READ));
 }
 
 /// Every key of the full file arrives where it belongs, none at its neighbour's place.

@@ -72,7 +72,7 @@ impl Live {
     }
 
     pub fn room_for_deliveries(&self) -> usize {
-        if self.exports.message { BATCH } else { 0 }
+        if self.exports.hears() { BATCH } else { 0 }
     }
 
     pub fn next_tick(&self, desk: &Desk) -> Option<Duration> {

@@ -54,6 +54,7 @@ impl Pending {
 
     pub fn push(&mut self, desk: &Desk, unit: Unit, handled: Handled, reserved: Reservation) -> Result<(), Undone> {
         desk.values.lay_over(&unit.values);
+        desk.shadows.lay_over(&unit.publishes);
         let publishes = unit.publishes.iter().map(|planned| planned.envelope.message.size());
         let values = unit.values.iter().filter_map(|change| Some(change.value.as_ref()?.len()));
         self.bytes += publishes.sum::<usize>() + values.sum::<usize>();
@@ -73,6 +74,7 @@ impl Pending {
         let reserved = std::mem::take(&mut self.reserved);
         self.bytes = 0;
         desk.values.clear();
+        desk.shadows.clear();
         let Outcome { committed, refusal } = outcome;
         {
             let mut deliveries = lock(&desk.inbox.deliveries);

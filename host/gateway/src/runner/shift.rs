@@ -174,7 +174,7 @@ impl Shift<'_> {
 
     fn live(&mut self, taken: Taken) -> Result<(), Stop> {
         let delivery = Delivery { envelope: taken.envelope, attempt: 1, sequence: None };
-        let outcome = guarded(|| self.instance.on_message(&delivery));
+        let outcome = guarded(|| self.instance.deliver(&delivery));
         self.count();
         let outcome = outcome.inspect_err(|_| {
             self.desk.forget_reserved();
@@ -208,7 +208,7 @@ impl Shift<'_> {
             self.at.renew(&self.desk.common.clock);
         }
         let delivery = Delivery { envelope: row.envelope.clone(), attempt, sequence: Some(row.sequence) };
-        let outcome = guarded(|| self.instance.on_message(&delivery));
+        let outcome = guarded(|| self.instance.deliver(&delivery));
         let now = self.count();
         let ending = match outcome {
             Ok(Outcome::Done(effects)) => {
@@ -267,9 +267,10 @@ impl Shift<'_> {
         if effects.is_empty() && !durable && !matches!(handled, Handled::Tick(_)) {
             return Ok(());
         }
-        let Effects { publishes, timers, values, reads } = effects;
+        let Effects { publishes, timers, values, reads, shadow_reads } = effects;
         desk.stats.published.add(publishes.len() as u64);
-        let hold = durable || !timers.is_empty() || !values.is_empty() || !reads.is_empty() || !self.pending.is_empty();
+        let looked = !reads.is_empty() || !shadow_reads.is_empty();
+        let hold = durable || looked || !timers.is_empty() || !values.is_empty() || !self.pending.is_empty();
         let planned = desk.common.hub.commit(&desk.name, cause, publishes, self.at, hold);
         let reserved = desk.take_reserved();
         if planned.is_none() && !hold && matches!(handled, Handled::Live) {
@@ -278,7 +279,7 @@ impl Shift<'_> {
         let publishes = planned.unwrap_or_default();
         let timers = self.set_timers(timers, &handled);
         let consumed = if let Handled::Row(row) = &handled { Some(row.clone()) } else { None };
-        let unit = Unit { consumed, publishes, reads, values, timers, ..Unit::default() };
+        let unit = Unit { consumed, publishes, reads, shadow_reads, values, timers, ..Unit::default() };
         if unit.is_volatile() && !hold {
             return Ok(());
         }

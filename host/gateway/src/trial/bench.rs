@@ -10,7 +10,7 @@ use edgewit_domain::handling::{Delivery, Effects, Outcome, StartReason, Tick, Ti
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin};
 use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
-use edgewit_sandbox::{EndlessRoom, Instance, Interrupter, LogCounter, MemoryValues, Services};
+use edgewit_sandbox::{EndlessRoom, Instance, Interrupter, LogCounter, MemoryShadows, MemoryValues, Services};
 
 use super::{Beside, TrialOutcome, not_asked};
 use crate::clock::{Clock, wall};
@@ -29,6 +29,7 @@ pub(super) struct Bench {
     loaded: Loaded,
     services: Services,
     values: Arc<MemoryValues>,
+    shadows: Arc<MemoryShadows>,
     clock: Clock,
     /// What the component's pending one-shot timers were set with.
     payloads: BTreeMap<String, Vec<u8>>,
@@ -40,7 +41,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub fn new(component: Arc<Component>, loaded: Loaded, io: tokio::runtime::Handle) -> Self {
-        let values = Arc::new(MemoryValues::default());
+        let (values, shadows) = (Arc::new(MemoryValues::default()), Arc::new(MemoryShadows::default()));
         let services = Services {
             io,
             fetch: Arc::new(Fetching::default()),
@@ -49,6 +50,7 @@ impl Bench {
             dirs: loaded.dirs.clone(),
             rooms: Arc::new(EndlessRoom),
             values: values.clone(),
+            shadows: shadows.clone(),
             interrupter: Interrupter::new(),
             log_dropped: LogCounter::default(),
         };
@@ -57,6 +59,7 @@ impl Bench {
             loaded,
             services,
             values,
+            shadows,
             clock: Clock::start(),
             payloads: BTreeMap::new(),
             instance: None,
@@ -122,7 +125,7 @@ impl Bench {
                 wall(),
             )
         });
-        self.handle(|instance| instance.on_message(&Delivery { envelope, attempt: 1, sequence: None }))
+        self.handle(|instance| instance.deliver(&Delivery { envelope, attempt: 1, sequence: None }))
     }
 
     fn tick(&mut self, name: String, payload: Vec<u8>) -> Result<Outcome, Fault> {
@@ -164,6 +167,8 @@ impl Bench {
         }
         lock(&self.services.timers).apply(self.clock.now(), effects.timers.clone());
         self.values.apply(&effects.values);
+        let now = wall().unix_ms / 1000;
+        effects.publishes.iter().for_each(|message| self.shadows.apply(message, now));
         effects
     }
 }

@@ -22,6 +22,8 @@ mod faults;
 #[cfg(test)]
 mod gapless;
 #[cfg(test)]
+mod guest_shadows;
+#[cfg(test)]
 mod handling;
 #[cfg(test)]
 mod metrics;

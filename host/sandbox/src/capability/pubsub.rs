@@ -23,22 +23,39 @@ impl publisher::Host for Guest {
 impl Guest {
     fn publish_message(&mut self, message: types::MessageResult) -> Result<(), types::PublishError> {
         let message = parse(message)?;
-        let size = message.size();
-        if size > limits::MESSAGE_BYTES {
+        if message.size() > limits::MESSAGE_BYTES {
             return Err(types::PublishError::TooLarge(limits::MESSAGE_BYTES as u32));
         }
         self.profile
             .grants
             .publish(&message.topic)
             .map_err(|denied| types::PublishError::Denied(denied.to_string()))?;
-        self.effects.check_publish(size).map_err(types::PublishError::Quota)?;
+        self.send(message).map_err(|unsent| match unsent {
+            Unsent::Quota(reason) => types::PublishError::Quota(reason),
+            Unsent::NoRoom(reason) => types::PublishError::NoRoom(reason),
+            Unsent::NotForCloud(reason) => types::PublishError::Denied(reason),
+        })
+    }
+
+    /// Makes a message that is permitted an effect of the handling.
+    pub(super) fn send(&mut self, message: Message) -> Result<(), Unsent> {
+        let size = message.size();
+        self.effects.check_publish(size).map_err(Unsent::Quota)?;
         self.services.rooms.reserve(&message).map_err(|not_taken| match not_taken {
-            NotTaken::NoRoom(reason) => types::PublishError::NoRoom(reason),
-            NotTaken::NotForCloud(reason) => types::PublishError::Denied(reason),
+            NotTaken::NoRoom(reason) => Unsent::NoRoom(reason),
+            NotTaken::NotForCloud(reason) => Unsent::NotForCloud(reason),
         })?;
         self.effects.publish(message, size);
         Ok(())
     }
+}
+
+/// Why a message that is permitted is no effect of the handling; the text says of what there is not enough, or which
+/// cloud does not take it.
+pub(super) enum Unsent {
+    Quota(String),
+    NoRoom(String),
+    NotForCloud(String),
 }
 
 fn words(error: &types::PublishError) -> String {

@@ -3,18 +3,24 @@
 //! Effects leave only through [`Collector::take`], which the instance calls when a handler has returned well;
 //! every new call begins by throwing away what an earlier one left behind.
 
+pub(crate) mod shadows;
 pub(crate) mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edgewit_domain::config::ComponentLimits;
 use edgewit_domain::handling::{Effects, TimerChange};
 use edgewit_domain::limits;
 use edgewit_domain::message::Message;
+use edgewit_domain::shadow::{RequestTopic, ShadowId, Verb};
 use edgewit_domain::timer::Timers;
+
+use crate::services::Shadows;
+use shadows::{Known, Unseen};
 
 pub(crate) struct Collector {
     pub values: values::ValueEffects,
+    shadows: shadows::ShadowEffects,
     effects: Effects,
     bytes: u64,
     max_publishes: u64,
@@ -25,6 +31,7 @@ impl Collector {
     pub fn new(limits: &ComponentLimits) -> Self {
         Collector {
             values: values::ValueEffects::default(),
+            shadows: shadows::ShadowEffects::default(),
             effects: Effects::default(),
             bytes: 0,
             max_publishes: limits.publishes,
@@ -36,13 +43,15 @@ impl Collector {
         self.effects.publishes.clear();
         self.effects.timers.clear();
         self.values.clear();
+        self.shadows.clear();
         self.bytes = 0;
     }
 
     pub fn take(&mut self) -> Effects {
         self.bytes = 0;
         let (values, reads) = self.values.take();
-        Effects { values, reads, ..std::mem::take(&mut self.effects) }
+        let shadow_reads = self.shadows.take();
+        Effects { values, reads, shadow_reads, ..std::mem::take(&mut self.effects) }
     }
 
     /// Whether the handling may publish a message of this size as well.
@@ -59,7 +68,22 @@ impl Collector {
 
     pub fn publish(&mut self, message: Message, size: usize) {
         self.bytes = self.bytes.saturating_add(size as u64);
+        if let Some(Ok(request)) = RequestTopic::parse(&message.topic)
+            && request.verb != Verb::Get
+        {
+            self.shadows.ask(request, self.effects.publishes.len());
+        }
         self.effects.publishes.push(message);
+    }
+
+    /// A shadow as the handling would leave it by now; `now` is the second since 1970.
+    pub fn shadow(&mut self, shadows: &dyn Shadows, id: &ShadowId, now: u64) -> Result<&mut Known, Unseen> {
+        self.shadows.look(shadows, &self.effects.publishes, id, now)
+    }
+
+    /// The shadows that the handling has asked to change.
+    pub fn asked_of(&self) -> BTreeSet<ShadowId> {
+        self.shadows.asked_of().cloned().collect()
     }
 
     pub fn change_timer(&mut self, change: TimerChange) -> Result<(), String> {

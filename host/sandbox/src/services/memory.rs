@@ -1,4 +1,4 @@
-//! Values in memory, for components that run without a gateway: in a trial, in a test.
+//! Values and shadows in memory, for components that run without a gateway: in a trial, in a test.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use edgewit_domain::ledger::BucketId;
 use edgewit_domain::ledger::{ValueChange, value_bytes};
 use edgewit_domain::message::Message;
+use edgewit_domain::shadow::{Limits, Request, RequestTopic, ShadowId, ShadowName, Stored, ThingName};
 
-use super::{NotTaken, Rooms, Values, ValuesError};
+use super::{NotTaken, Rooms, Shadows, ShadowsError, Values, ValuesError};
 
 type Bucket = BTreeMap<String, Arc<[u8]>>;
 
@@ -48,6 +49,47 @@ impl Values for MemoryValues {
     fn bytes(&self, bucket: &BucketId) -> Result<u64, ValuesError> {
         let buckets = self.lock();
         Ok(buckets.get(bucket).into_iter().flatten().map(|(key, value)| value_bytes(key, value)).sum())
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct MemoryShadows(Mutex<BTreeMap<ShadowId, Stored>>);
+
+impl MemoryShadows {
+    /// Does what a message asks for that is a request to a shadow; `now` is the second since 1970.
+    pub fn apply(&self, message: &Message, now: u64) {
+        let Some(Ok(RequestTopic { id, verb })) = RequestTopic::parse(&message.topic) else { return };
+        let Ok(request) = Request::parse(verb, &message.payload, &self.limits()) else { return };
+        let mut shadows = self.lock();
+        if let Ok(Some(stored)) = request.stored(shadows.get(&id), now, &self.limits()) {
+            shadows.insert(id, stored);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ShadowId, Stored>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shadows for MemoryShadows {
+    fn get(&self, id: &ShadowId) -> Result<Option<Stored>, ShadowsError> {
+        Ok(self.lock().get(id).cloned())
+    }
+
+    fn names(
+        &self,
+        thing: &ThingName,
+        after: Option<&ShadowName>,
+        count: usize,
+    ) -> Result<Vec<ShadowName>, ShadowsError> {
+        let shadows = self.lock();
+        let of_it = shadows.iter().filter(|(id, stored)| id.thing == *thing && stored.live().is_some());
+        let names = of_it.filter_map(|(id, _)| id.name.clone());
+        Ok(names.filter(|name| after.is_none_or(|after| name > after)).take(count).collect())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
     }
 }
 

@@ -33,15 +33,15 @@ fn h9_the_cpu_deadline_is_armed_anew_for_every_handling() {
     let mut bed = bed("flood", &format!("{PUBLISH}[component.it.limits]\ncpu = \"300ms\"\n"));
     let flood = |count: u32| crate::support::delivery("in/a", count.to_string().as_bytes());
     let (short, long) = (20_000, Duration::from_millis(180));
-    let (done, each) = bed.instance.batch(|instance| instance.on_message(&flood(short)));
+    let (done, each) = bed.instance.batch(|instance| instance.deliver(&flood(short)));
     done.unwrap();
     // Twice what it takes, since the first may be measured on a core that others share.
     let calls = Duration::from_millis(600).as_nanos() / each.as_nanos() + 1;
     let much = u32::try_from(u128::from(short) * long.as_nanos() / each.as_nanos()).unwrap();
     // Together they compute for longer than one may; the last is long enough to be looked at, and within its limit.
     let (ended, cpu) = bed.instance.batch(|instance| {
-        (0..calls).try_for_each(|_| instance.on_message(&flood(short)).map(drop))?;
-        instance.on_message(&flood(much))
+        (0..calls).try_for_each(|_| instance.deliver(&flood(short)).map(drop))?;
+        instance.deliver(&flood(much))
     });
     assert!(ended.is_ok(), "{ended:?} after {cpu:?}");
     assert!(cpu > Duration::from_millis(400), "the batch computed for {cpu:?} only, which shows nothing");
@@ -52,7 +52,7 @@ fn h9_a_waiting_guest_ends_at_its_wall_deadline_and_costs_no_cpu() {
     let mut bed = bed("sleeper", &format!("{PUBLISH}[component.it.limits]\nwall = \"150ms\"\ncpu = \"100ms\"\n"));
     assert_eq!(bed.published("20")[0].1, "awake");
     let ((ended, took), cpu) =
-        bed.instance.batch(|instance| timed(|| instance.on_message(&crate::support::delivery("in/a", b"an hour"))));
+        bed.instance.batch(|instance| timed(|| instance.deliver(&crate::support::delivery("in/a", b"an hour"))));
     assert_eq!(ended.unwrap_err(), Fault::WallDeadline { limit: Duration::from_millis(150) });
     assert!(took < PATIENCE, "took {took:?}");
     assert!(cpu < Duration::from_millis(50), "waiting cost {cpu:?} of CPU");

@@ -39,7 +39,7 @@ fn a_guest_sees_every_field_of_a_delivery_and_can_publish_every_field_of_a_messa
     envelope.message.response_topic = Some("answers/here".into());
     envelope.message.correlation_data = Some(vec![0, 255]);
     envelope.message.user_properties = vec![("a".into(), "1".into()), ("a".into(), "2".into())];
-    let Ok(Outcome::Done(effects)) = bed.instance.on_message(&sent) else { panic!("echo failed") };
+    let Ok(Outcome::Done(effects)) = bed.instance.deliver(&sent) else { panic!("echo failed") };
     let mut expected = sent.envelope.message.clone();
     expected.topic = edgewit_domain::topic::Topic::parse("out").unwrap();
     assert_eq!(effects.publishes, [expected]);

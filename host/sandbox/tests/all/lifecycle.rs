@@ -10,7 +10,8 @@ const PUBLISH: &str = "[component.it.grant.publish]\nall = \"#\"\n";
 
 #[test]
 fn a_component_exports_what_it_uses_and_nothing_else() {
-    let none = Exports { message: false, tick: false, start: false, health: false, state: false };
+    let none =
+        Exports { message: false, tick: false, delta: false, change: false, start: false, health: false, state: false };
     for (fixture, tables, expected) in [
         ("trap", "", Exports { message: true, ..none }),
         ("counter", PUBLISH, Exports { message: true, start: true, state: true, ..none }),

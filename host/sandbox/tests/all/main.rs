@@ -15,4 +15,6 @@ mod keyvalue;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod shadows;
+#[cfg(test)]
 mod support;

@@ -20,7 +20,7 @@ use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::worker::WorkerCommand;
 use edgewit_sandbox::{
     EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Instance, Interrupter, LinkError, LogCounter,
-    MemoryValues, Prepared, Services,
+    MemoryShadows, MemoryValues, Prepared, Services,
 };
 
 pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Profile::Standard).unwrap());
@@ -109,6 +109,7 @@ pub fn services(component: &Component) -> Services {
         dirs: BTreeMap::new(),
         rooms: Arc::new(EndlessRoom),
         values: Arc::new(MemoryValues::default()),
+        shadows: Arc::new(MemoryShadows::default()),
         interrupter: Interrupter::new(),
         log_dropped: LogCounter::default(),
     }
@@ -133,7 +134,7 @@ pub fn bed_with(name: &str, tables: &str, change: impl FnOnce(&mut Services)) ->
 
 impl Bed {
     pub fn message(&mut self, payload: impl AsRef<[u8]>) -> Result<Outcome, Fault> {
-        self.instance.on_message(&delivery("in/a", payload.as_ref()))
+        self.instance.deliver(&delivery("in/a", payload.as_ref()))
     }
 
     /// What a message made the guest publish.
