@@ -21,7 +21,7 @@ use crate::engine::{Engine, EngineError};
 use crate::format::{envelope, key, record};
 use crate::reserve::Reserve;
 use crate::writer::rows::broken;
-use crate::writer::{Outcome, Pending, Readers, Request, Submission, Turn, Unknown, Writer};
+use crate::writer::{self, Outcome, Pending, Readers, Request, Submission, Turn, Unknown, Writer};
 
 pub use reading::{Page, damaged_queue, retained, rows};
 use reading::{each, each_readable, range, unreadable};
@@ -36,6 +36,7 @@ pub struct Opened {
 
 pub struct Store {
     engine: Arc<dyn Engine>,
+    writer: Arc<Mutex<Writer>>,
     pending: Arc<Pending>,
     commits: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -110,28 +111,41 @@ impl Opened {
     ) -> io::Result<Store> {
         let (pending, commits) = (Arc::new(Pending::default()), Arc::new(AtomicU64::new(0)));
         let ledger = Ledger::new(self.opening, rules.quota, rules.shadows);
-        let shared = (pending.clone(), commits.clone());
-        let thread = Writer::spawn(self.engine.clone(), ledger, readers, (rules.keep, reserve), shared, spawn)?;
-        Ok(Store { engine: self.engine, pending, commits, thread: Mutex::new(Some(thread)) })
+        let readers = Box::new(readers);
+        let writer = Writer::new(self.engine.clone(), ledger, readers, rules.keep, reserve, commits.clone());
+        let writer = Arc::new(Mutex::new(writer));
+        let shared = (writer.clone(), pending.clone());
+        let thread = spawn(Box::new(move || writer::run(&shared.0, &shared.1)))?;
+        Ok(Store { engine: self.engine, writer, pending, commits, thread: Mutex::new(Some(thread)) })
     }
 }
 
 impl Store {
     /// Commits units one after another, with whatever else waits, and says what became of them.
     pub fn submit(&self, units: Vec<Unit>, done: impl FnOnce(Outcome) + Send + 'static) {
-        let submission = Submission { units, done: Box::new(done) };
+        self.push(Submission { units, done: Box::new(done) });
+    }
+
+    fn push(&self, submission: Submission) {
         if let Err(Request::Units(submission)) = self.pending.push(Request::Units(submission)) {
             (submission.done)(Outcome { committed: 0, refusal: Some(Refusal::Closed) });
         }
     }
 
-    /// As [`Store::submit`], and waits.
+    /// As [`Store::submit`], and waits. Who comes alone is his own writer: to have another thread do it, and to be woken
+    /// by it, would take a third as long again as the disk does.
     pub fn commit(&self, units: Vec<Unit>) -> Result<Outcome, Unknown> {
         let (sender, receiver) = sync_channel(1);
-        self.submit(units, move |outcome| {
+        let done = move |outcome| {
             // Who does not wait any more does not want to know.
             let _ = sender.send(outcome);
-        });
+        };
+        let submission = Submission { units, done: Box::new(done) };
+        let alone = self.pending.is_idle().then(|| self.writer.try_lock().ok()).flatten();
+        match alone {
+            Some(mut writer) => writer.commit(vec![submission]),
+            None => self.push(submission),
+        }
         receiver.recv().map_err(|_| Unknown)
     }
 

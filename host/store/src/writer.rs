@@ -1,8 +1,11 @@
 //! The one writer: takes units from every thread, commits those that wait together, and delivers what it has committed.
 //!
 //! **Nothing is delivered or answered before it is on disk, and everything is delivered in the order in which it was
-//! committed**: both because it happens here, on one thread, after the commit. While one batch is being synced the next
-//! one gathers, so that concurrent commits share a sync and a lone one does not wait for company.
+//! committed**: both because it happens here, one batch at a time, after the commit. While one batch is being synced the
+//! next one gathers, so that concurrent commits share a sync and a lone one does not wait for company.
+//!
+//! There is one writer and it has a thread, but whoever may wait and comes while that thread sleeps holds the writer
+//! himself for his batch. It must be in nobody's hands but one's, and never leave a request behind that was made before.
 //!
 //! A disk without room refuses what adds and still takes what frees. A commit whose outcome is not known ends the
 //! gateway: whoever waits for it is told neither yes nor no.
@@ -12,10 +15,8 @@ mod pending;
 pub(crate) mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgewit_domain::ledger::{
@@ -35,7 +36,7 @@ use crate::writer::rows::Rows;
 
 pub(crate) use pending::{Changes, Pending, Request, Submission};
 
-/// Who gets what was committed. Called by the writer's thread only, and never to wait.
+/// Who gets what was committed. Called by whoever has the writer, and never to wait.
 pub trait Readers: Send {
     /// As [`Windows::retract`].
     fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool;
@@ -94,10 +95,10 @@ pub struct Turn<'a> {
     pub now: Duration,
 }
 
-pub(crate) struct Writer<R> {
+pub(crate) struct Writer {
     engine: Arc<dyn Engine>,
     ledger: Ledger,
-    readers: R,
+    readers: Box<dyn Readers>,
     batch: Batch,
     /// How long the rows of a queue without a reader are kept.
     keep: Duration,
@@ -111,18 +112,18 @@ pub(crate) struct Writer<R> {
 }
 
 /// Rows that this batch takes out of their readers' windows.
-struct Retracting<'a, R> {
-    readers: &'a mut R,
+struct Retracting<'a> {
+    readers: &'a mut dyn Readers,
     gone: &'a mut HashSet<(QueueNumber, u64)>,
 }
 
-impl<R: Readers> Planner for Retracting<'_, R> {
+impl Planner for Retracting<'_> {
     fn plan(&mut self, message: Message, cause: &Envelope) -> Option<Planned> {
         self.readers.plan(message, cause)
     }
 }
 
-impl<R: Readers> Windows for Retracting<'_, R> {
+impl Windows for Retracting<'_> {
     fn retract(&mut self, queue: QueueNumber, sequence: u64) -> bool {
         let free = self.readers.retract(queue, sequence);
         if free {
@@ -132,44 +133,55 @@ impl<R: Readers> Windows for Retracting<'_, R> {
     }
 }
 
-impl<R: Readers + 'static> Writer<R> {
-    pub fn spawn(
+/// The writer's thread: serves whoever cannot wait, and whoever came while another was served.
+pub(crate) fn run(writer: &Mutex<Writer>, pending: &Pending) {
+    let mut requests = Vec::new();
+    let mut time = Duration::ZERO;
+    while pending.wait(time) {
+        // Who panicked in the middle of a batch left nothing to go on with.
+        let Ok(mut writer) = writer.lock() else { break };
+        pending.take(&mut requests);
+        writer.serve(&mut requests);
+        writer.look_after();
+        time = writer.idle_for();
+    }
+    pending.abandon();
+    if let Ok(mut writer) = writer.lock() {
+        writer.uptime_at = Duration::ZERO;
+        writer.look_after();
+    }
+}
+
+impl Writer {
+    pub fn new(
         engine: Arc<dyn Engine>,
         ledger: Ledger,
-        readers: R,
-        (keep, reserve): (Duration, Option<Reserve>),
-        (pending, commits): (Arc<Pending>, Arc<AtomicU64>),
-        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
-    ) -> io::Result<JoinHandle<()>> {
+        readers: Box<dyn Readers>,
+        keep: Duration,
+        reserve: Option<Reserve>,
+        commits: Arc<AtomicU64>,
+    ) -> Writer {
         let (uptime_at, sweep_at) = (Duration::ZERO, Duration::ZERO);
         let (batch, stopped) = (Batch::new(), false);
-        let mut writer =
-            Writer { engine, ledger, readers, batch, keep, reserve, uptime_at, sweep_at, stopped, commits };
-        spawn(Box::new(move || writer.run(&pending)))
+        Writer { engine, ledger, readers, batch, keep, reserve, uptime_at, sweep_at, stopped, commits }
     }
 
-    fn run(&mut self, pending: &Pending) {
-        let mut requests = Vec::new();
-        while pending.take(&mut requests, self.idle_for()) {
-            let mut group = Vec::new();
-            for request in requests.drain(..) {
-                match request {
-                    Request::Units(submission) => group.push(submission),
-                    Request::Rows(changes, answer) => {
-                        self.commit(std::mem::take(&mut group));
-                        self.change(&changes, answer);
-                    }
-                    Request::Turn(work) => {
-                        self.commit(std::mem::take(&mut group));
-                        self.turn(work);
-                    }
+    fn serve(&mut self, requests: &mut Vec<Request>) {
+        let mut group = Vec::new();
+        for request in requests.drain(..) {
+            match request {
+                Request::Units(submission) => group.push(submission),
+                Request::Rows(changes, answer) => {
+                    self.commit(std::mem::take(&mut group));
+                    self.change(&changes, answer);
+                }
+                Request::Turn(work) => {
+                    self.commit(std::mem::take(&mut group));
+                    self.turn(work);
                 }
             }
-            self.commit(group);
-            self.look_after();
         }
-        self.uptime_at = Duration::ZERO;
-        self.look_after();
+        self.commit(group);
     }
 
     fn idle_for(&self) -> Duration {
@@ -258,7 +270,7 @@ impl<R: Readers + 'static> Writer<R> {
         self.batch.clear();
         self.ledger.begin();
         let mut rows = Rows::new(&*engine, &mut self.batch);
-        let mut windows = Retracting { readers: &mut self.readers, gone: &mut gone };
+        let mut windows = Retracting { readers: &mut *self.readers, gone: &mut gone };
         let (records, windows) = (&mut rows, &mut windows);
         let done = work(&mut Turn { ledger: &mut self.ledger, records, windows, engine: &*engine, now });
         self.ledger.finish(records);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ThreadId;
 
 use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ShadowRead, ValueChange, ValueRead};
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
@@ -15,6 +16,8 @@ use edgewit_domain::topic::Topic;
 use super::*;
 use crate::{Batch, Sqlite};
 
+mod alone;
+
 /// The payloads of a unit, and the sequence numbers that it got.
 type Told = (Vec<String>, Vec<u64>);
 
@@ -22,6 +25,8 @@ type Told = (Vec<String>, Vec<u64>);
 #[derive(Clone, Default)]
 pub(crate) struct Notes {
     told: Arc<Mutex<Vec<Told>>>,
+    /// On whose thread.
+    on: Arc<Mutex<Vec<ThreadId>>>,
     /// Where everything goes that services say.
     said: Arc<Mutex<Vec<QueueNumber>>>,
 }
@@ -43,7 +48,9 @@ impl Readers for Notes {
 
     fn committed(&mut self, unit: Unit, sequences: Sequences) {
         let payloads = unit.publishes.iter().map(|planned| text(&planned.envelope)).collect();
+        assert_ne!(payloads, ["panic"]);
         self.told.lock().unwrap().push((payloads, sequences.to_vec()));
+        self.on.lock().unwrap().push(std::thread::current().id());
     }
 
     fn changed(&mut self, _: &ShadowId, _: Seen) {}

@@ -10,7 +10,7 @@ use edgewit_domain::ledger::{Ledger, Planned, Planner, Refusal, Said, Sequences,
 use edgewit_domain::queue::QueueNumber;
 
 use super::pending::Submission;
-use super::{Outcome, Readers, Retracting, Writer};
+use super::{Outcome, Retracting, Writer};
 use crate::writer::rows::Rows;
 
 /// The units of a group: which submission, which of its units.
@@ -23,8 +23,8 @@ struct Made {
     refusal: Option<Refusal>,
 }
 
-impl<R: Readers + 'static> Writer<R> {
-    pub(super) fn commit(&mut self, group: Vec<Submission>) {
+impl Writer {
+    pub fn commit(&mut self, group: Vec<Submission>) {
         if group.is_empty() {
             return;
         }
@@ -81,7 +81,7 @@ impl<R: Readers + 'static> Writer<R> {
         self.ledger.begin();
         let engine = self.engine.clone();
         let mut rows = Rows::new(&*engine, &mut self.batch);
-        let mut windows = Retracting { readers: &mut self.readers, gone };
+        let mut windows = Retracting { readers: &mut *self.readers, gone };
         let mut all = Vec::with_capacity(group.len());
         for (number, submission) in group.iter().enumerate() {
             let mut made = Made::default();

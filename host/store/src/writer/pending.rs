@@ -3,9 +3,8 @@
 //! Nobody submits a second time before the first was answered, and so what waits here is bounded by who there is:
 //! components, connections and rules.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edgewit_domain::ledger::{Refusal, Unit};
 
@@ -32,21 +31,17 @@ pub(crate) enum Request {
     Turn(Work),
 }
 
-/// How long the writer looks out for more before it sleeps: whoever was answered often asks again at once, and waking a
-/// thread takes longer than that.
-const LINGER: Duration = Duration::from_micros(50);
-
 #[derive(Default)]
 pub(crate) struct Pending {
     inner: Mutex<Inner>,
-    /// Whether there is anything to take, to be seen without the lock.
-    any: AtomicBool,
     came: Condvar,
 }
 
 #[derive(Default)]
 struct Inner {
     requests: Vec<Request>,
+    /// The writer's thread waits for something to come.
+    asleep: bool,
     closed: bool,
 }
 
@@ -58,36 +53,48 @@ impl Pending {
             return Err(request);
         }
         inner.requests.push(request);
-        self.any.store(true, Ordering::Release);
         drop(inner);
         self.came.notify_one();
         Ok(())
     }
 
-    /// Waits for requests, at most so long, and takes all there are. False when it is closed and empty.
-    pub fn take(&self, into: &mut Vec<Request>, time: Duration) -> bool {
-        self.linger();
+    /// Waits for requests, at most so long. False when it is closed and empty.
+    pub fn wait(&self, time: Duration) -> bool {
+        let mut inner = self.lock();
+        let waits = |inner: &mut Inner| {
+            inner.asleep = inner.requests.is_empty() && !inner.closed;
+            inner.asleep
+        };
+        (inner, _) = self.came.wait_timeout_while(inner, time, waits).unwrap_or_else(PoisonError::into_inner);
+        inner.asleep = false;
+        !(inner.closed && inner.requests.is_empty())
+    }
+
+    /// Takes all there are.
+    pub fn take(&self, into: &mut Vec<Request>) {
+        std::mem::swap(&mut self.lock().requests, into);
+    }
+
+    /// Whether nothing waits, and the writer's thread does not do anything.
+    pub fn is_idle(&self) -> bool {
         let inner = self.lock();
-        let waits = |inner: &mut Inner| inner.requests.is_empty() && !inner.closed;
-        let (mut inner, _) = self.came.wait_timeout_while(inner, time, waits).unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut inner.requests, into);
-        self.any.store(false, Ordering::Relaxed);
-        !(inner.closed && into.is_empty())
+        inner.asleep && inner.requests.is_empty()
     }
 
     /// Takes nothing more; what waits is still done.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.any.store(true, Ordering::Release);
         self.came.notify_one();
     }
 
-    fn linger(&self) {
-        let until = Instant::now() + LINGER;
-        while !self.any.load(Ordering::Acquire) && Instant::now() < until {
-            // Where there is one core alone, it is theirs.
-            std::thread::yield_now();
-        }
+    /// Takes nothing more, and what waits is not done.
+    pub fn abandon(&self) {
+        let waited = {
+            let mut inner = self.lock();
+            inner.closed = true;
+            std::mem::take(&mut inner.requests)
+        };
+        drop(waited);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
