@@ -139,6 +139,8 @@ fn host(options: &Options) -> Result<()> {
     let rounds = options.rounds.or(options.long.then_some(LONG_ROUNDS));
     if let Some(rounds) = rounds {
         tests.env("PROPTEST_CASES", rounds.to_string());
+        // Many rounds are no hanging.
+        tests.args(["--profile", "long"]);
     }
     if let Some(seed) = options.seed {
         tests.env("PROPTEST_RNG_SEED", seed.to_string());

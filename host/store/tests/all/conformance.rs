@@ -11,6 +11,7 @@ use edgewit_store::engine::Checked;
 use edgewit_store::{Batch, Engine};
 use proptest::prelude::*;
 
+use crate::crash::scratch;
 use crate::engines::{ALL, END, everything, scan};
 
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ proptest! {
     #[test]
     fn an_engine_is_an_ordered_map_and_stays_one_over_reopening(steps in prop::collection::vec(step(), 1..60)) {
         for kind in ALL {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = scratch();
             let mut engine = kind.open(dir.path());
             let mut model = BTreeMap::new();
             let (mut batch, mut pending) = (Batch::new(), model.clone());

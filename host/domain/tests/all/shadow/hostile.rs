@@ -1,7 +1,7 @@
 //! What no well-meaning device sends, and bytes that no store has written.
 //!
-//! The last test makes its own: it takes good requests and records apart at random, for as many rounds as
-//! `PROPTEST_CASES` asks, each of three hundred inputs.
+//! The last test makes its own: it takes good requests and records apart at random, for twice as many rounds as
+//! `PROPTEST_CASES` asks, each of three hundred inputs. The rounds of `cargo xtask test --long` take it a minute.
 
 use edgewit_domain::shadow::{Limits, Outcome, Rejection, Reply, Stored, Unknown, Verb, answer};
 use proptest::collection::vec;
@@ -275,6 +275,8 @@ fn damaged(text: &str, damages: &[Damage]) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 2, ..ProptestConfig::default() })]
+
     /// Whatever comes is answered with JSON, kept as what reads back, and never larger than allowed.
     #[test]
     fn whatever_comes_is_answered(inputs in vec((0..GOOD.len(), vec(damage(), 0..4), vec(damage(), 0..3)), 300)) {
