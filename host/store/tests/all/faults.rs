@@ -37,7 +37,7 @@ fn expected(said: &[String], seed: u64, case: &str) -> (State, Option<State>, bo
                 apply(&mut state, &batch());
                 perhaps = Some(state);
             }
-            "try" | "refused" | "unknown" | "closed" | "not" => {}
+            "try" | "refused" | "damaged" | "unknown" | "closed" | "not" => {}
             _ => panic!("{case}: {line}"),
         }
     }
@@ -98,6 +98,7 @@ fn a_write_that_fails_ends_all_acknowledging_and_loses_nothing() {
     assert!(any(&all, "unknown") && !any(&all, "refused"), "{all:?}");
 }
 
+/// Where a commit needs what cannot be read, SQLite calls that damage, and the commit has not happened.
 #[test]
 fn a_read_that_fails_is_an_error_and_loses_nothing() {
     let (all, wrong) = disturb(Kind::Sqlite, "pread64", "EIO", 1);
