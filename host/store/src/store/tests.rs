@@ -1,16 +1,18 @@
 //! The writer over a real engine: what is answered, what is delivered, and what is there after opening anew.
 
+mod shadows;
+
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
-use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ShadowRead, ValueChange, ValueRead};
+use edgewit_domain::ledger::{Bucket, Consumed, Level, Planned, Sequences, ValueChange, ValueRead};
 use edgewit_domain::message::{Message, MessageId, Origin, Qos};
 use edgewit_domain::queue::{FullRule, QueueId, QueueLimits, QueueNumber};
 use edgewit_domain::routing::ReaderId;
+use edgewit_domain::shadow::Limits;
 use edgewit_domain::shadow::sync::Seen;
-use edgewit_domain::shadow::{Limits, ShadowName};
 use edgewit_domain::topic::Topic;
 
 use super::*;
@@ -29,6 +31,7 @@ pub(crate) struct Notes {
     on: Arc<Mutex<Vec<ThreadId>>>,
     /// Where everything goes that services say.
     said: Arc<Mutex<Vec<QueueNumber>>>,
+    changed: Arc<Mutex<Vec<(ShadowId, Seen)>>>,
 }
 
 impl Readers for Notes {
@@ -53,7 +56,9 @@ impl Readers for Notes {
         self.on.lock().unwrap().push(std::thread::current().id());
     }
 
-    fn changed(&mut self, _: &ShadowId, _: Seen) {}
+    fn changed(&mut self, id: &ShadowId, seen: Seen) {
+        self.changed.lock().unwrap().push((id.clone(), seen));
+    }
 
     fn counted(&mut self, _: QueueNumber, _: Level) {}
 
@@ -263,117 +268,4 @@ fn a_queue_is_cleared_though_none_of_it_can_be_read() {
     let kept = waiting(&store, bad);
     assert_eq!((kept.len(), kept[0].0 >= 4), (1, true), "numbers go on: {kept:?}");
     assert_eq!(waiting(&store, good).len(), 3);
-}
-
-/// A request to the shadow of `t`, heard by nobody.
-fn request(topic: &str, payload: &str) -> Unit {
-    let mut unit = message(&[], payload);
-    let envelope = Arc::make_mut(&mut unit.publishes[0].envelope);
-    envelope.message.topic = Topic::parse(topic).unwrap();
-    unit
-}
-
-const UPDATE: &str = "$aws/things/t/shadow/update";
-
-fn classic() -> ShadowId {
-    ShadowId::classic(ThingName::parse("t").unwrap())
-}
-
-fn version(store: &Store) -> Option<u64> {
-    Some(store.shadow(&classic()).unwrap()?.live()?.version())
-}
-
-fn listed(store: &Store) -> Vec<ShadowId> {
-    store.shadows(Some(&classic().thing), None, 9).unwrap().into_iter().map(|(id, _)| id).collect()
-}
-
-#[test]
-fn a_request_to_a_shadow_is_answered_in_the_transaction_that_keeps_its_document() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, notes) = open(dir.path());
-    let answers = queue(&store, "answers", FullRule::DropOldest);
-    notes.said.lock().unwrap().push(answers);
-    let desire = |number: u32| format!("{{\"state\":{{\"desired\":{{\"a\":{number}}}}}}}");
-    // By then the writer has kept the uptime, which is a transaction of its own.
-    store.wait_turn(|_| Ok(())).unwrap();
-    let before = store.commits();
-    store.commit(vec![request(UPDATE, &desire(1))]).unwrap();
-    assert_eq!(store.commits(), before + 1);
-    let (told, sequences) = notes.told.lock().unwrap().pop().unwrap();
-    assert_eq!((told.len(), &*told[0], &*sequences), (4, &*desire(1), &[1, 2, 3][..]));
-    let topics = |store: &Store| -> Vec<String> {
-        let rows = rows(&**store.engine(), answers, 0, (9, 1 << 20)).unwrap().rows;
-        rows.iter().map(|row| row.envelope.message.topic.as_str().replace(UPDATE, "")).collect()
-    };
-    assert_eq!(topics(&store), ["/delta", "/documents", "/accepted"]);
-
-    // One behind the other in one transaction, each sees what the one before it did.
-    store.commit(vec![request(UPDATE, &desire(2)), request(UPDATE, &desire(3))]).unwrap();
-    assert_eq!(version(&store), Some(3));
-    store.close();
-    drop(store);
-    let (store, _) = open(dir.path());
-    assert_eq!((version(&store), listed(&store)), (Some(3), vec![classic()]));
-    store.commit(vec![request("$aws/things/t/shadow/delete", "")]).unwrap();
-    assert_eq!((version(&store), listed(&store)), (None, vec![]));
-}
-
-#[test]
-fn a_unit_that_is_refused_changes_no_shadow() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, notes) = open(dir.path());
-    let update = || request(UPDATE, "{\"state\":{\"reported\":{\"a\":1}}}");
-    let read = |version| ShadowRead { id: classic(), version };
-    let outcome = store.commit(vec![Unit { shadow_reads: vec![read(Some(1))], ..update() }]).unwrap();
-    assert_eq!(outcome.refusal, Some(Refusal::Stale { what: "shadow t".into() }));
-    assert_eq!((version(&store), notes.told.lock().unwrap().len()), (None, 0));
-    for (read, expected) in [(read(None), Some(1)), (read(Some(1)), Some(2)), (read(Some(1)), Some(2))] {
-        store.commit(vec![Unit { shadow_reads: vec![read], ..update() }]).unwrap();
-        assert_eq!(version(&store), expected);
-    }
-}
-
-#[test]
-fn a_shadow_that_cannot_be_read_is_answered_with_a_failure_of_ours_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    store.commit(vec![request(UPDATE, "{\"state\":{\"reported\":{\"a\":1}}}")]).unwrap();
-    store.close();
-    drop(store);
-    let key = key::shadow(&classic());
-    let mut batch = Batch::new();
-    batch.put(&key, b"{\"shadow\":9}");
-    let engine = Sqlite::open(dir.path(), &Batch::new()).unwrap();
-    engine.commit(&batch).unwrap();
-    drop(engine);
-    let (store, notes) = open(dir.path());
-    let outcome = store.commit(vec![request(UPDATE, "{\"state\":{},\"clientToken\":\"mine\"}")]).unwrap();
-    assert_eq!(outcome.refusal, None);
-    let told = notes.told.lock().unwrap().pop().unwrap().0;
-    assert!(told[1].contains("\"code\":500") && told[1].contains("\"clientToken\":\"mine\""), "{told:?}");
-    assert_eq!(store.engine().get(&key).unwrap().unwrap(), b"{\"shadow\":9}");
-}
-
-#[test]
-fn a_deleted_shadow_is_forgotten_when_its_numbers_are_no_longer_needed_and_not_if_it_came_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    let names = ["gone", "back", "there"];
-    let ask = |name: &str, verb: &str| {
-        let topic = format!("$aws/things/t/shadow/name/{name}/{verb}");
-        store.commit(vec![request(&topic, "{\"state\":{\"reported\":{\"a\":1}}}")]).unwrap();
-    };
-    names.iter().for_each(|name| ask(name, "update"));
-    ["gone", "back"].iter().for_each(|name| ask(name, "delete"));
-    ask("back", "update");
-    let kept = || {
-        names.map(|name| {
-            let id = ShadowId::named(classic().thing, ShadowName::parse(name).unwrap());
-            store.shadow(&id).unwrap().is_some()
-        })
-    };
-    let two_days = 48 * 3600;
-    assert_eq!((store.forget_shadows(two_days, 9).unwrap(), kept()), (0, [true; 3]));
-    assert_eq!((store.forget_shadows(two_days + 1, 9).unwrap(), kept()), (1, [false, true, true]));
-    assert_eq!(store.wait_turn(|turn| Ok(turn.ledger.shadows().messages)).unwrap(), 2);
 }

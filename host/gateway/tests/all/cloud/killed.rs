@@ -15,7 +15,7 @@ use crate::process::Process;
 use crate::world::{World, eventually};
 
 /// The usual number of cases of a property makes 10, that of a long run hundreds.
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(256u64);
     cases.div_ceil(26)
 }
@@ -61,7 +61,7 @@ impl Publisher {
 }
 
 /// Where the round is ended, and whether the network is away: numbers without a pattern, the same in every run.
-fn moment(round: u64) -> u64 {
+pub fn moment(round: u64) -> u64 {
     let mixed = (round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40
 }

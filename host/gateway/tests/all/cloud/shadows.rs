@@ -5,10 +5,13 @@ use edgewit_domain::shadow::{Limits, RequestTopic, ShadowId, ShadowName, ThingNa
 use edgewit_testbed::{Faults, ShadowCloud};
 use serde_json::{Value, json};
 
+use super::killed::{moment, rounds};
 use crate::far::{Far, cloud_of, until_connected};
-use crate::world::{Running, eventually};
+use crate::process::Process;
+use crate::world::{Running, echo, eventually};
 
 const OWN: &str = "[shadow.sync.own]\n[shadow.sync.named]\nshadow = \"+\"\n";
+const SYNCED: Command = Command::SyncedShadows { thing: None, after: None };
 const CLASSIC: Option<&str> = None;
 
 pub fn id(name: Option<&str>) -> ShadowId {
@@ -71,7 +74,7 @@ fn until_both(running: &Running<'_>, cloud: &ShadowCloud, name: Option<&str>, ex
 }
 
 fn synced(running: &Running<'_>) -> Vec<SyncedShadow> {
-    match running.command(Command::SyncedShadows { thing: None, after: None }) {
+    match running.command(SYNCED) {
         Reply::SyncedShadows { shadows, more: false } => shadows,
         other => panic!("{other:?}"),
     }
@@ -222,4 +225,57 @@ fn a_refusal_of_the_cloud_is_shown_and_passes() {
     cloud.set(Faults::default());
     until_both(&running, &cloud, CLASSIC, &json!({"desired": {"mode": "off"}}));
     assert_eq!(until_in_sync(&running, 1)[0].error, None);
+}
+
+/// The device says what it measures, the cloud what it wants, and the gateway ends by SIGKILL wherever it is.
+#[test]
+fn a_gateway_killed_again_and_again_takes_up_every_synchronisation() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(OWN, &[echo("a", "")]);
+    let (mut reported, mut desired) = (0_u64, 0_u64);
+    for round in 0..rounds() {
+        let process = Process::start(&world, "a");
+        let moment = moment(round);
+        let (steps, is_cut) = (1 + moment % 12, moment.is_multiple_of(3));
+        if is_cut {
+            far.cut();
+        }
+        let before = cloud.requests();
+        if !is_cut && moment % 4 < 2 {
+            eventually("they were the same once", || match process.ask(&SYNCED)? {
+                Reply::SyncedShadows { shadows, .. } if shadows.iter().all(|one| one.state == "in-sync") => Ok(()),
+                other => Err(format!("{other:?}")),
+            });
+        }
+        for step in 0..steps {
+            reported += 1;
+            let state = json!({"state": {"reported": {"n": reported}}}).to_string();
+            let reply = process.ask(&command(CLASSIC, Verb::Update, &state)).unwrap();
+            assert!(matches!(reply, Reply::Shadow { .. }), "{reply:?}");
+            desired += 1;
+            update_there(&far, CLASSIC, &json!({"desired": {"m": desired}}));
+            if step == moment % 7 {
+                far.mend();
+            }
+        }
+        // Somewhere between its first request of this round and the one behind.
+        eventually("it asks", || match (cloud.requests() - before).saturating_sub(steps) {
+            asked if is_cut || asked > moment / 12 % 2 => Ok(()),
+            asked => Err(asked),
+        });
+        drop(process);
+        far.mend();
+    }
+    let process = Process::start(&world, "a");
+    let expected = json!({"desired": {"m": desired}, "reported": {"n": reported}});
+    eventually("both sides say what was said last", || {
+        let here = match process.ask(&command(CLASSIC, Verb::Get, "")) {
+            Ok(Reply::Shadow { body }) => serde_json::from_str::<Value>(&body).unwrap()["state"].clone(),
+            other => json!(format!("{other:?}")),
+        };
+        let there = in_cloud(&cloud, CLASSIC);
+        if sections(&here) == expected && sections(&there) == expected { Ok(()) } else { Err((here, there)) }
+    });
+    println!("{} rounds: {reported} reports, {desired} wishes, {} requests", rounds(), cloud.requests());
 }
