@@ -6,6 +6,7 @@
 
 mod far;
 mod scene;
+mod shadow;
 mod view;
 
 use std::fs;
@@ -24,6 +25,7 @@ use crate::process::{cargo, root, run, say};
 use crate::{guests, setup};
 use far::Far;
 use scene::Scene;
+use shadow::Shadow;
 use view::View;
 
 /// How often the picture is drawn, and how often the gateway is asked how it is.
@@ -69,7 +71,7 @@ fn show(gateway: &mut Gateway, far: &mut Far, end: Option<Duration>, stop: &Atom
     let messages = gateway.messages()?;
     let mut view = View::new(std::io::stdout().is_terminal());
     let started = Instant::now();
-    let mut scene = Scene::default();
+    let (mut scene, mut shadow) = (Scene::default(), Shadow::default());
     let mut asked = None;
     while !stop.load(Ordering::Relaxed) && end.is_none_or(|end| started.elapsed() < end) {
         let next_frame = Instant::now() + FRAME;
@@ -86,13 +88,16 @@ fn show(gateway: &mut Gateway, far: &mut Far, end: Option<Duration>, stop: &Atom
             if let Some(status) = gateway.status()? {
                 scene.status(&status)?;
             }
+            shadow.look()?;
         }
-        far.step(&mut scene, started.elapsed())?;
+        far.step(&mut scene, shadow.is_agreed(), started.elapsed())?;
+        shadow.step(far, &mut scene, started.elapsed())?;
         scene.is_cut = far.is_cut();
         view.draw(&mut scene, started.elapsed())?;
     }
     drop(view);
     arrive(far, &mut scene, &messages, started)?;
+    scene.shadow = agree(far, &mut scene, &mut shadow, started)?;
     Ok(scene)
 }
 
@@ -110,6 +115,23 @@ fn arrive(far: &mut Far, scene: &mut Scene, messages: &Receiver<String>, started
         far.collect(scene)?;
     }
     Ok(())
+}
+
+/// Both sides come to say the same of the setpoint.
+fn agree(far: &mut Far, scene: &mut Scene, shadow: &mut Shadow, started: Instant) -> Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        far.collect(scene)?;
+        shadow.look()?;
+        shadow.step(far, scene, started.elapsed())?;
+        if shadow.is_agreed() {
+            return Ok(shadow.summary());
+        }
+        if Instant::now() > deadline {
+            bail!("the shadow here and the cloud's do not come to say the same: {}", shadow.summary());
+        }
+        std::thread::sleep(FRAME);
+    }
 }
 
 /// Where the scenario runs: a gateway reads nothing from outside its configuration's folder.
@@ -130,7 +152,7 @@ fn stage(guests: &Path, broker: u16) -> Result<()> {
     fs::create_dir_all(&components)?;
     let scenario = fs::read_to_string(root().join("examples/cold-room/edgewit.toml")).context("the scenario")?;
     fs::write(config(), scenario.replace("localhost:8883", &format!("localhost:{broker}")))?;
-    for name in ["sensors.wasm", "window.wasm", "threshold.wasm"] {
+    for name in ["sensors.wasm", "window.wasm", "threshold.wasm", "setpoint.wasm"] {
         fs::copy(guests.join(name), components.join(name)).with_context(|| name.to_owned())?;
     }
     Ok(())

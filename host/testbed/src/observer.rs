@@ -22,7 +22,7 @@ impl Observer {
     }
 
     pub async fn hearing(port: u16, filter: &'static str) -> Observer {
-        let mut options = MqttOptions::new("observer", "127.0.0.1", port);
+        let mut options = MqttOptions::new(format!("observer of {filter}"), "127.0.0.1", port);
         options.set_clean_session(false).set_max_packet_size(1 << 20, 1 << 20).set_keep_alive(Duration::from_secs(5));
         let (client, mut events) = AsyncClient::new(options, 100);
         let arrived = Arc::new(Mutex::new(Vec::new()));

@@ -28,6 +28,8 @@ pub struct Far {
     /// While the way is cut: how many alerts wait, as it was said last.
     cut: Option<u64>,
     arrived: Vec<Envelope>,
+    /// The cloud's document, once there is one.
+    pub shadow: Option<Value>,
 }
 
 /// What the uplink makes of a message.
@@ -52,13 +54,18 @@ impl Far {
         std::thread::Builder::new()
             .name("arrivals".into())
             .spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)))?;
-        Ok(Far { child, words, arriving, port, cut: None, arrived: Vec::new() })
+        Ok(Far { child, words, arriving, port, cut: None, arrived: Vec::new(), shadow: None })
     }
 
     /// Takes what has arrived.
     pub fn collect(&mut self, scene: &mut Scene) -> Result<usize> {
         let before = self.arrived.len();
         while let Ok(line) = self.arriving.try_recv() {
+            if let Some(documents) = line.strip_prefix("shadow ") {
+                let mut documents: Value = serde_json::from_str(documents).with_context(|| line.clone())?;
+                self.shadow = documents.get_mut("current").map(Value::take);
+                continue;
+            }
             let envelope: Envelope = serde_json::from_str(&line).with_context(|| line.clone())?;
             // The far side drops what it has seen, as every consumer of envelopes does.
             let seen = |old: &Envelope| (&old.epoch, old.sequence) == (&envelope.epoch, envelope.sequence);
@@ -70,8 +77,8 @@ impl Far {
         Ok(before)
     }
 
-    /// Takes what has arrived, and cuts or restores the way.
-    pub fn step(&mut self, scene: &mut Scene, now: Duration) -> Result<()> {
+    /// Takes what has arrived, and cuts or restores the way. It is cut only where both sides say the same of the shadow.
+    pub fn step(&mut self, scene: &mut Scene, is_agreed: bool, now: Duration) -> Result<()> {
         let before = self.collect(scene)?;
         let news = self.arrived.len() - before;
         if news > 0 {
@@ -79,7 +86,7 @@ impl Far {
         }
         let waiting = scene.waiting();
         match self.cut {
-            None if news > 0 && self.has(&scene.raised) => {
+            None if is_agreed && !scene.raised.is_empty() && self.has(&scene.raised) => {
                 self.cut = Some(0);
                 scene.say(now, Kind::Cloud, "the way there is cut");
                 self.tell("cut")
@@ -100,6 +107,11 @@ impl Far {
     pub fn restore(&mut self) -> Result<()> {
         self.cut = None;
         self.tell("restore")
+    }
+
+    /// The cloud side changes what is desired, whether the way is cut or not.
+    pub fn desire(&mut self, desired: &Value) -> Result<()> {
+        self.tell(&format!("desire {desired}"))
     }
 
     fn tell(&mut self, word: &str) -> Result<()> {

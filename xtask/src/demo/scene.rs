@@ -23,6 +23,8 @@ pub struct Scene {
     /// How much of it has arrived in the cloud.
     pub arrived: usize,
     pub is_cut: bool,
+    /// How the setpoint stands on both sides.
+    pub shadow: String,
     clouds: BTreeMap<String, Cloud>,
     messages: u64,
     alerts: u64,
@@ -49,6 +51,7 @@ pub enum Kind {
     Cleared,
     Door,
     Cloud,
+    Shadow,
 }
 
 #[derive(Deserialize)]
@@ -161,7 +164,8 @@ impl Scene {
         let alerts = if alerts == 1 { "1 alert was".to_owned() } else { format!("{alerts} alerts were") };
         format!(
             "{messages} messages went through its hub, {alerts} raised; all {said} that the alarm said arrived in the \
-             cloud, once and in order"
+             cloud, once and in order; {}",
+            self.shadow
         )
     }
 

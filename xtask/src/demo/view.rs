@@ -52,6 +52,7 @@ impl View {
         lines.extend(scene.rooms.iter().map(|(name, room)| room_line(name, room, now)));
         lines.push(String::new());
         lines.push(cloud_line(scene));
+        lines.push(format!("  {:<8} {}", "setpoint", scene.shadow));
         lines.push(String::new());
         lines.push(format!(
             "{DIM}component   state      handled  published       p50       p99    memory  restarts{PLAIN}"
@@ -124,7 +125,7 @@ fn coloured(event: &Event) -> String {
     let colour = match event.kind {
         Kind::Raised => RED,
         Kind::Cleared => GREEN,
-        Kind::Cloud => YELLOW,
+        Kind::Cloud | Kind::Shadow => YELLOW,
         Kind::Average | Kind::Door => DIM,
     };
     format!("  {} {colour}{:<7} {}{PLAIN}", clock(event.at), word(event.kind), event.text)
@@ -141,6 +142,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Cleared => "over",
         Kind::Door => "door",
         Kind::Cloud => "cloud",
+        Kind::Shadow => "shadow",
     }
 }
 

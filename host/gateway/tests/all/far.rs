@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edgewit_domain::control::{CloudStatus, LinkState, Status, UplinkStatus};
-use edgewit_testbed::{Authority, Broker, Identity, Mood, Network, Observer, ShadowCloud};
+use edgewit_testbed::{Authority, Broker, Client, Device, Identity, Mood, Network, Observer, ShadowCloud};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
@@ -27,6 +27,21 @@ pub struct Arrival {
     pub epoch: String,
     pub sequence: u64,
     pub payload: serde_json::Value,
+}
+
+pub struct Sdk<'a> {
+    device: Device,
+    runtime: &'a Runtime,
+}
+
+impl Sdk<'_> {
+    pub fn does(&mut self, verb: &str, more: serde_json::Value) {
+        self.device.does(verb, None, more);
+    }
+
+    pub fn hears(&mut self, event: &str) -> serde_json::Value {
+        self.runtime.block_on(self.device.hears(None, event))
+    }
 }
 
 impl Far {
@@ -85,6 +100,14 @@ impl Far {
     /// The cloud's shadows from now on.
     pub fn shadows(&self) -> ShadowCloud {
         self.runtime.block_on(ShadowCloud::new(self.broker.plain))
+    }
+
+    /// AWS's own SDK, as somebody in the cloud who follows the classic shadow of a thing.
+    pub fn sdk(&self, thing: &str) -> Sdk<'_> {
+        // One with the authority's own name would count as signed by itself.
+        let identity = self.authority.client("sdk");
+        let started = Device::start(Client::First, self.broker.tls, &self.authority, &identity, thing, &[]);
+        Sdk { device: self.runtime.block_on(started), runtime: &self.runtime }
     }
 
     /// Everything that came, in the order in which it came.

@@ -1,9 +1,10 @@
-//! The far side of the demo: a broker that wants a client certificate, the way to it, which can be cut, and somebody
-//! who hears what arrives.
+//! The far side of the demo: a broker that wants a client certificate, the way to it, which can be cut, somebody who
+//! hears what arrives, and a cloud that keeps shadows.
 //!
 //! A program of its own, so that who shows the demo need not be built with all of this. It writes the certificates into
-//! the folder that it is given, says `port PORT` and then a line of JSON for whatever arrives, and hears `cut` and
-//! `restore`. It ends with its input.
+//! the folder that it is given, says `port PORT`, then a line of JSON for whatever arrives and `shadow` with the cloud's
+//! document whenever that changes. It hears `cut`, `restore`, and `desire` with what the cloud side is to desire of the
+//! gateway. It ends with its input.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "whoever starts it sees what it says, and that it ends")]
 
@@ -11,10 +12,11 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::Duration;
 
-use edgewit_testbed::{Authority, Broker, Mood, Network, Observer};
+use edgewit_testbed::{Authority, Broker, Mood, Network, Observer, ShadowCloud};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, channel};
 
+const UPDATE: &str = "$aws/things/cold-room/shadow/update";
 const LOOK: Duration = Duration::from_millis(20);
 
 fn main() {
@@ -36,15 +38,21 @@ async fn show(folder: &Path, mut words: Receiver<String>) {
     authority.client("cold-room").write(folder, "device");
     let network = Network::new(broker.tls).await;
     let observer = Observer::hearing(broker.plain, "#").await;
+    let _cloud = ShadowCloud::new(broker.plain).await;
+    let shadow = Observer::hearing(broker.plain, "$aws/things/cold-room/shadow/update/documents").await;
     println!("port {}", network.port);
-    let mut shown = 0;
+    let (mut shown, mut changes) = (0, 0);
     let mut pace = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             word = words.recv() => match word.as_deref() {
                 Some("cut") => network.set(Mood::Refuse),
                 Some("restore") => network.set(Mood::Well),
-                Some(_) => {}
+                Some(word) => {
+                    if let Some(desired) = word.strip_prefix("desire ") {
+                        observer.publish(UPDATE, &format!("{{\"state\":{{\"desired\":{desired}}}}}")).await;
+                    }
+                }
                 None => return,
             },
             _ = pace.tick() => {
@@ -53,6 +61,11 @@ async fn show(folder: &Path, mut words: Receiver<String>) {
                     println!("{}", String::from_utf8_lossy(payload));
                 }
                 shown = arrived.len();
+                let changed = shadow.arrived();
+                for (_, documents) in changed.iter().skip(changes) {
+                    println!("shadow {}", String::from_utf8_lossy(documents));
+                }
+                changes = changed.len();
             }
         }
     }

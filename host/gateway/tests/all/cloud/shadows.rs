@@ -227,6 +227,51 @@ fn a_refusal_of_the_cloud_is_shown_and_passes() {
     assert_eq!(until_in_sync(&running, 1)[0].error, None);
 }
 
+/// Nobody here wrote the client: what it asks of the cloud reaches the gateway, and what the gateway says reaches it, in
+/// words that it understands.
+#[test]
+fn a_client_of_aws_s_own_sdk_and_the_gateway_follow_each_other() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(&format!("client-id = \"gw\"\n{OWN}"), &[]);
+    let mut sdk = far.sdk("test");
+    let running = world.start();
+    sdk.does("update", json!({"desired": {"setpoint": 4, "mode": "eco"}}));
+    sdk.hears("update/accepted");
+    until_both(&running, &cloud, CLASSIC, &json!({"desired": {"setpoint": 4, "mode": "eco"}}));
+    let wished = sdk.hears("update/delta");
+    assert_eq!((&wished["state"], &wished["version"]), (&json!({"setpoint": 4, "mode": "eco"}), &json!(1)));
+
+    update(&running, CLASSIC, &json!({"reported": {"setpoint": 4}}));
+    let reported = sdk.hears("update/accepted");
+    assert_eq!((&reported["state"], &reported["version"]), (&json!({"reported": {"setpoint": 4}}), &json!(2)));
+    assert_eq!(sdk.hears("update/delta")["state"], json!({"mode": "eco"}));
+    sdk.hears("update/documents");
+    assert_eq!(sdk.hears("update/documents")["current"]["version"], 2);
+
+    // While the gateway is away both sides go on, and meet again.
+    far.cut();
+    update(&running, CLASSIC, &json!({"desired": {"mode": "boost"}, "reported": {"mode": "boost"}}));
+    sdk.does("update", json!({"desired": {"mode": "off"}, "version": 2}));
+    sdk.hears("update/accepted");
+    far.mend();
+    let merged = json!({"desired": {"setpoint": 4, "mode": "off"}, "reported": {"setpoint": 4, "mode": "boost"}});
+    until_both(&running, &cloud, CLASSIC, &merged);
+    assert_eq!(sdk.hears("update/accepted")["state"], json!({"reported": {"mode": "boost"}}));
+
+    sdk.does("delete", json!({}));
+    sdk.hears("delete/accepted");
+    until_both(&running, &cloud, CLASSIC, &Value::Null);
+    update(&running, CLASSIC, &json!({"reported": {"again": true}}));
+    until_both(&running, &cloud, CLASSIC, &json!({"reported": {"again": true}}));
+    sdk.does("get", json!({}));
+    let got = eventually("it gets what was made again", || {
+        let got = sdk.hears("get/accepted");
+        if got["state"] == json!({"reported": {"again": true}}) { Ok(got) } else { Err(got) }
+    });
+    assert_eq!(got["version"], 5, "the numbers go on");
+}
+
 /// The device says what it measures, the cloud what it wants, and the gateway ends by SIGKILL wherever it is.
 #[test]
 fn a_gateway_killed_again_and_again_takes_up_every_synchronisation() {
