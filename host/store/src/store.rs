@@ -36,7 +36,8 @@ pub struct Opened {
 
 pub struct Store {
     engine: Arc<dyn Engine>,
-    writer: Arc<Mutex<Writer>>,
+    /// Nothing once it has ended.
+    writer: Arc<Mutex<Option<Writer>>>,
     pending: Arc<Pending>,
     commits: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -113,7 +114,7 @@ impl Opened {
         let ledger = Ledger::new(self.opening, rules.quota, rules.shadows);
         let readers = Box::new(readers);
         let writer = Writer::new(self.engine.clone(), ledger, readers, rules.keep, reserve, commits.clone());
-        let writer = Arc::new(Mutex::new(writer));
+        let writer = Arc::new(Mutex::new(Some(writer)));
         let shared = (writer.clone(), pending.clone());
         let thread = spawn(Box::new(move || writer::run(&shared.0, &shared.1)))?;
         Ok(Store { engine: self.engine, writer, pending, commits, thread: Mutex::new(Some(thread)) })
@@ -141,11 +142,12 @@ impl Store {
             let _ = sender.send(outcome);
         };
         let submission = Submission { units, done: Box::new(done) };
-        let alone = self.pending.is_idle().then(|| self.writer.try_lock().ok()).flatten();
-        match alone {
-            Some(mut writer) => writer.commit(vec![submission]),
+        let mut alone = self.pending.is_idle().then(|| self.writer.try_lock().ok()).flatten();
+        match alone.as_mut().and_then(|writer| writer.as_mut()) {
+            Some(writer) => writer.commit(vec![submission]),
             None => self.push(submission),
         }
+        drop(alone);
         receiver.recv().map_err(|_| Unknown)
     }
 

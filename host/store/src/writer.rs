@@ -134,19 +134,25 @@ impl Windows for Retracting<'_> {
 }
 
 /// The writer's thread: serves whoever cannot wait, and whoever came while another was served.
-pub(crate) fn run(writer: &Mutex<Writer>, pending: &Pending) {
+pub(crate) fn run(writer: &Mutex<Option<Writer>>, pending: &Pending) {
     let mut requests = Vec::new();
     let mut time = Duration::ZERO;
     while pending.wait(time) {
         // Who panicked in the middle of a batch left nothing to go on with.
         let Ok(mut writer) = writer.lock() else { break };
+        let Some(writer) = writer.as_mut() else { break };
         pending.take(&mut requests);
         writer.serve(&mut requests);
         writer.look_after();
         time = writer.idle_for();
     }
     pending.abandon();
-    if let Ok(mut writer) = writer.lock() {
+    // Whoever it delivers to has the store himself: nobody else would ever let go of it.
+    let writer = writer.lock().map(|mut writer| writer.take()).unwrap_or_else(|panicked| {
+        panicked.into_inner().take();
+        None
+    });
+    if let Some(mut writer) = writer {
         writer.uptime_at = Duration::ZERO;
         writer.look_after();
     }

@@ -5,6 +5,15 @@ use std::time::Instant;
 
 use super::*;
 
+#[test]
+fn when_it_ends_the_writer_lets_go_of_the_engine_and_of_who_hears() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, notes) = open(dir.path());
+    store.commit(vec![Unit::default()]).unwrap();
+    store.close();
+    assert_eq!((Arc::strong_count(store.engine()), Arc::strong_count(&notes.told)), (1, 1));
+}
+
 fn until_idle(store: &Store) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !store.pending.is_idle() {
