@@ -58,6 +58,7 @@ impl HandleDeltas for Lamp {
     fn on_delta(&mut self, delta: Delta) -> Result<(), Failure> {
         let wish: State = delta.state_as()?;
         publish("done", format!("{wish:?}"))?;
+        publish("since", delta.metadata.as_str())?;
         delta.shadow.report(&wish)
     }
 }
@@ -101,7 +102,9 @@ fn a_handling_reads_its_own_reports_and_they_are_kept_with_it() {
 fn a_desire_of_somebody_else_is_told_until_it_is_reported() {
     let mut bench = bench();
     let effects = bench.delta(&shadow::own(), r#"{"desired":{"on":true,"level":2}}"#).unwrap();
-    assert_eq!(effects.lines(), [("done", "State { on: Some(true), level: Some(2.0) }".to_string())]);
+    let at = r#"{"timestamp":1750000000}"#;
+    let since = format!(r#"{{"level":{at},"on":{at}}}"#);
+    assert_eq!(effects.lines(), [("done", "State { on: Some(true), level: Some(2.0) }".to_string()), ("since", since)]);
     assert_eq!(bench.shadow(&shadow::own()).unwrap().delta, None, "2 is 2.0");
     assert!(bench.delta(&shadow::own(), r#"{"desired":{"level":2.0}}"#).unwrap().is_empty());
     let other = shadow::of("other").named("config");

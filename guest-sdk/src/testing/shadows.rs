@@ -75,6 +75,14 @@ impl Shadows {
         self.kept.get(&key(shadow)).and_then(Kept::document)
     }
 
+    /// What is desired and not reported of a shadow that is kept, and since when.
+    pub fn delta(&self, shadow: &ShadowId) -> Option<(String, String)> {
+        let kept = self.kept.get(&key(shadow))?;
+        let state = differs(kept.sections.get("desired")?, kept.sections.get("reported"))?;
+        let metadata = times_of(&state, kept.times.get("desired")?);
+        Some((Value::Object(state).to_string(), Value::Object(metadata).to_string()))
+    }
+
     /// What somebody else asks for, and is done at once.
     pub fn keep(&mut self, shadow: &ShadowId, state: &str, now: u64) -> Result<(), ShadowError> {
         let state = parse(state)?;
@@ -288,6 +296,15 @@ fn said(value: &Value, now: u64) -> Value {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), said(value, now))).collect(),
         _ => json!({ "timestamp": now }),
     }
+}
+
+/// The metadata of a part of what is desired.
+fn times_of(part: &Object, times: &Object) -> Object {
+    let at = |(name, value): (&String, &Value)| match (value, times.get(name)?) {
+        (Value::Object(part), Value::Object(times)) => Some((name.clone(), Value::Object(times_of(part, times)))),
+        (_, at) => Some((name.clone(), at.clone())),
+    };
+    part.iter().filter_map(at).collect()
 }
 
 /// What is desired and not reported.

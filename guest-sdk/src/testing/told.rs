@@ -36,12 +36,11 @@ impl<C: HandleDeltas> Bench<C> {
     /// Somebody else updates a shadow, and the component hears of what is desired and not reported then, if anything is.
     pub fn delta(&mut self, shadow: &ShadowId, state: &str) -> Result<Effects, Failure> {
         self.update_shadow(shadow, state)?;
-        let Some(Document { version, delta: Some(state), .. }) = self.shadow(shadow) else {
-            return Ok(Effects::default());
-        };
+        let Some((state, metadata)) = self.world.shadows.delta(shadow) else { return Ok(Effects::default()) };
+        let version = self.shadow(shadow).map_or(0, |document| document.version);
         let (id, sequence) = self.delivery_of();
         let received_at = self.world.now_ms;
-        self.deliver_delta(Delta { id, sequence, version, received_at, ..delta(shadow, &state) })
+        self.deliver_delta(Delta { metadata, id, sequence, version, received_at, ..delta(shadow, &state) })
     }
 
     /// Delivers this, exactly.

@@ -163,7 +163,16 @@ impl Instance {
     /// Hands a delivery to whatever takes it: what shadows say to `on-delta` and `on-change`, where the component exports
     /// them, and everything else to `on-message`.
     pub fn deliver(&mut self, delivery: &Delivery) -> Result<Outcome, Fault> {
-        self.tell(delivery).unwrap_or_else(|| self.on_message(delivery))
+        match self.tell(delivery) {
+            Some(told) => told,
+            None if self.handlers.message.is_some() => self.on_message(delivery),
+            // A subscription that came with a reload.
+            None => {
+                let reason = "nothing that the component exports takes this; export edgewit:pubsub/handler, or narrow \
+                              the subscription";
+                Ok(Outcome::Rejected { reason: reason.to_owned() })
+            }
+        }
     }
 
     /// `handler.on-message`.

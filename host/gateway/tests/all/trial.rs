@@ -42,6 +42,22 @@ fn effects_come_back_instead_of_being_published() {
 }
 
 #[test]
+fn shadows_last_as_long_as_the_trial_and_deltas_come_in_their_own_words() {
+    let further = "grant.shadow.own.allow = [\"read\", \"report\"]\n\
+                   subscribe.wishes = { filter = \"$aws/things/+/shadow/update/delta\", delivery = \"live\" }\n";
+    let world = World::new(&[component("shadows", "shadows", further)]);
+    let mut trial = trial(&world, "shadows");
+    let asked = published(trial.message("shadows/in", b"update {\"reported\":{\"a\":1}}".into()));
+    assert_eq!(asked[0], ("$aws/things/test/shadow/update".into(), "{\"state\":{\"reported\":{\"a\":1}}}".into()));
+    assert_eq!(published(trial.message("shadows/in", b"get".into()))[0].1, "v1 - {\"a\":1} -");
+    done(trial.message("shadows/in", b"update {\"desired\":{}}".into()));
+    assert!(trial.beside().refused[0].contains("may not desire the classic shadow of `test`"));
+    let (topic, delta) = ("$aws/things/test/shadow/update/delta", r#"{"state":{"x":4},"metadata":{},"version":2}"#);
+    let told = published(trial.message(topic, delta.into()));
+    assert_eq!(told[0].1, "test~ v2 {\"x\":4} attempt 1 sequence false hops 0 token -");
+}
+
+#[test]
 fn h5_a_fault_is_shown_and_the_next_call_has_a_new_instance() {
     let world = World::new(&[component("counter", "counter", "")]);
     let mut trial = trial(&world, "counter");

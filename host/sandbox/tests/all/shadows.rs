@@ -193,7 +193,7 @@ fn a_list_is_in_order_bounded_and_shows_what_the_handling_did() {
     let lines = "of - n000\ndelete\nof - a\nupdate {\"reported\":{}}\nof - z\nupdate {\"reported\":{}}\ncount\nlist n298\nlist -";
     let (effects, answers) = handled(&mut bed, lines);
     assert_eq!(answers[6..8], ["301", "n299 z"]);
-    assert!(answers[8].starts_with("a n001 "), "{answers:?}");
+    assert!(answers[8].starts_with("a n001 ") && answers[8].split(' ').count() == 256, "{answers:?}");
     assert_eq!(effects.shadow_reads, [], "a list is not noted");
     assert!(handled(&mut bed, "list no/name").1[0].contains("the name of the shadow"));
 }
@@ -208,6 +208,32 @@ fn a_handling_ends_at_its_quotas() {
             other => panic!("{other:?}"),
         };
     assert_eq!(answers, ["one handling may publish 2 messages (limits.publishes)"]);
+}
+
+#[test]
+fn a_handling_uses_no_more_shadows_and_bytes_than_it_may() {
+    // A document of it is eight bytes longer than its text.
+    const FULL: usize = 1024 * 1024 / 8008;
+    let every = "all = { thing = \"+\", allow = [\"read\", \"report\", \"desire\"] }";
+    let (mut bed, shadows) = granted(every);
+    let filled = format!("{{\"state\":{{\"reported\":{{\"a\":\"{}\"}}}}}}", "x".repeat(8000));
+    for number in 0..=FULL {
+        let topic = Topic::parse(format!("$aws/things/full{number}/shadow/update")).unwrap();
+        shadows.apply(&Message::new(topic, filled.as_str()), 1);
+    }
+    let mut refused = |line: &str, name: &str, count: usize| -> Vec<String> {
+        let lines: String = (0..count).map(|number| format!("of {name}{number}\n{line}\n")).collect();
+        let answers = handled(&mut bed, &lines).1.into_iter();
+        answers
+            .filter_map(|answer| answer.strip_prefix("error: more than one handling may ask for: ").map(str::to_owned))
+            .collect()
+    };
+    assert_eq!(refused("get", "none", 1024), Vec::<String>::new());
+    assert_eq!(refused("get", "none", 1025), ["one handling may use 1024 shadows"]);
+    // It conflicts with all of them, and so has looked at them.
+    let told = "one handling may use shadows of 1048576 bytes together";
+    assert_eq!(refused("expect - {}", "full", FULL), Vec::<String>::new());
+    assert_eq!(refused("expect - {}", "full", FULL + 1), [told]);
 }
 
 /// A store whose disk is broken.
@@ -276,6 +302,15 @@ fn deltas_and_documents_come_in_their_own_words_where_there_is_an_ear_for_them()
     let mut echo = bed_with("echo", "config.to = \"out\"\ngrant.publish.out = \"out\"\n", |_| {});
     let Ok(Outcome::Done(effects)) = echo.instance.deliver(&answers[0].1) else { panic!("no message") };
     assert_eq!(effects.publishes[0].payload, answers[0].1.envelope.message.payload, "as it is");
+
+    let tables = "grant.publish.all = \"actuators/#\"\ngrant.shadow.own.allow = [\"read\", \"report\"]\n";
+    let mut setpoint = bed_with("setpoint", tables, |_| {});
+    for (_, other) in &answers[1..] {
+        let rejected = setpoint.instance.deliver(other).unwrap();
+        assert!(
+            matches!(&rejected, Outcome::Rejected { reason } if reason.contains("nothing that the component exports"))
+        );
+    }
 
     let damaged = delivery("$aws/things/lamp/shadow/update/delta", b"{\"state\":7}");
     let rejected = bed.instance.deliver(&damaged).unwrap();
