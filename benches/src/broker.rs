@@ -25,7 +25,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Broker {
-    port: u16,
+    pub port: u16,
     running: Child,
     ca: String,
     client: [String; 2],

@@ -18,6 +18,7 @@ mod footprint;
 mod isolation;
 mod machine;
 mod raw;
+mod reconcile;
 mod shadow;
 mod start;
 mod store;
@@ -47,7 +48,7 @@ const BENCHES: &[Bench] = &[
     ("backlog", "what a queue of a million messages costs a start, a publisher, and in memory", backlog::run),
     (
         "shadow",
-        "an update of a device shadow, alone and until its answers are heard, against the bare engine",
+        "an update of a device shadow, alone and until its answers are heard, against the bare engine; ten thousand in step with a cloud",
         shadow::run,
     ),
     ("churn", "how large the files get while two million messages go through a queue of a thousand", churn::run),

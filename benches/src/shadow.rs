@@ -17,6 +17,7 @@ use edgewit_store::{Batch, Kind};
 
 use crate::bed::Folder;
 use crate::figure::{Budget, Figure, median};
+use crate::reconcile;
 use crate::store::{Bare, Done, again, key, roomy};
 
 const ROUNDS: usize = 41;
@@ -30,19 +31,21 @@ const HEARD: Bounds = Bounds { messages: 4_000_000, bytes: 16 << 30, full: LiveF
 pub fn run() -> Result<Vec<Figure>> {
     let (small, large) = (pure(2)?, pure(8)?);
     let (sqlite, sled) = (Taken::by(Kind::Sqlite)?, Taken::by(Kind::Sled)?);
-    Ok(vec![
+    let mut figures = vec![
         Figure::alone("shadow: an update of 2 KB, pure", small, "µs", Budget::Value(30.0)),
         Figure::alone("shadow: an update of 8 KB, pure", large, "µs", Budget::None),
         Figure::beside("shadow: 1 client", "µs", &sqlite.one, Budget::Ratio(1.5)),
         Figure::beside("shadow: 8 clients", "updates/s", &sqlite.many, Budget::Share(0.6)),
         Figure::beside("shadow: sled, 1 client", "µs", &sled.one, Budget::None),
         Figure::beside("shadow: sled, 8 clients", "updates/s", &sled.many, Budget::None),
-    ])
+    ];
+    figures.extend(reconcile::run()?);
+    Ok(figures)
 }
 
 /// A document of about so many KB, a third of it desired, in objects of ten members; and the updates that change one
 /// member of it.
-fn document(kilobytes: usize) -> String {
+pub fn document(kilobytes: usize) -> String {
     let object = |number: usize| {
         let members: Vec<String> = (0..10).map(|member| format!("\"member{member}\":{}", number * member)).collect();
         format!("\"object{number}\":{{{}}}", members.join(","))

@@ -289,6 +289,8 @@ pub const AWS_CLIENT_ID_BYTES: usize = 128;
 pub const MQTT_PAYLOAD_BYTES: usize = 256 * MIB as usize - 64 * KIB as usize;
 pub const MQTT_CLIENT_ID_BYTES: usize = 65_535;
 pub const MQTT_FILTERS_PER_SUBSCRIBE: usize = 64;
+/// Every downlink rule there may be, and the shadows of every thing.
+pub const MQTT_SUBSCRIPTIONS: usize = LINK_RULES + 4 * SHADOW_SYNC_THINGS;
 
 /// Rows of shadows whose documents are kept in memory because they were changed last.
 pub const SHADOWS_RECENT_BYTES: u64 = 256 * KIB;

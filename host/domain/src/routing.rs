@@ -16,11 +16,12 @@ use std::sync::Arc;
 use crate::queue::QueueNumber;
 use crate::topic::Filter;
 use plan::Member;
-use trie::{FixedMap, Trie};
+use trie::FixedMap;
 
 pub use circle::{Station, Through, possible_circles};
 pub use hops::{Circle, next_hop};
 pub use plan::{Plan, Readers};
+pub use trie::Trie;
 
 /// Names a reader: a queue that some subscription fills. Of two readers of one owner the durable one comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

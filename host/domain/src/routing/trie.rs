@@ -19,7 +19,7 @@ pub(super) use children::FixedMap;
 
 /// Values by filter; several to each filter, each once.
 #[derive(Clone, Debug)]
-pub(super) struct Trie<T> {
+pub struct Trie<T> {
     root: Node<T>,
 }
 

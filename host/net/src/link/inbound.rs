@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use edgewit_domain::limits::{LINK_INBOUND, MESSAGE_BYTES};
 use edgewit_domain::message::{Message, Qos};
+use edgewit_domain::routing::Trie;
 use edgewit_domain::topic::Topic;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -20,6 +21,8 @@ pub(super) type Committed = (u64, Option<u16>);
 pub(super) struct Inbound {
     plan: Arc<Plan>,
     committing: FuturesOrdered<BoxFuture<Result<Committed, NotStored>>>,
+    /// The rules by their filters.
+    rules: Trie<usize>,
     pub counters: Vec<DownlinkCounters>,
     pub unmatched: u64,
     pub unusable: u64,
@@ -28,7 +31,9 @@ pub(super) struct Inbound {
 impl Inbound {
     pub fn new(plan: Arc<Plan>) -> Inbound {
         let counters = vec![DownlinkCounters::default(); plan.downlinks.len()];
-        Inbound { plan, committing: FuturesOrdered::new(), counters, unmatched: 0, unusable: 0 }
+        let mut rules = Trie::default();
+        plan.downlinks.iter().enumerate().for_each(|(number, rule)| rules.insert(&rule.filter, number));
+        Inbound { plan, committing: FuturesOrdered::new(), rules, counters, unmatched: 0, unusable: 0 }
     }
 
     /// No more is to be read until something is on disk.
@@ -43,9 +48,9 @@ impl Inbound {
     pub fn take(&mut self, connection: u64, publish: Publish) {
         let packet = (publish.qos != QoS::AtMostOnce).then_some(publish.pkid);
         let Ok(topic) = Topic::parse(publish.topic.as_str()) else { return self.unusable(connection, packet) };
-        let rules = self.plan.downlinks.iter().zip(&mut self.counters);
-        let mut matching = rules.filter(|(rule, _)| rule.filter.matches(&topic));
-        let Some((rule, counters)) = matching.next() else {
+        let mut first = usize::MAX;
+        self.rules.visit(&topic, |rules| first = rules.iter().fold(first, |first, rule| first.min(*rule)));
+        let (Some(rule), Some(counters)) = (self.plan.downlinks.get(first), self.counters.get_mut(first)) else {
             self.unmatched += 1;
             return self.nothing_to_commit(connection, packet);
         };
