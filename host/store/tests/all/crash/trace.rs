@@ -63,10 +63,10 @@ pub fn record(dir: &Path, arguments: &[&str]) -> Vec<Event> {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let text = fs::read_to_string(log.path()).unwrap();
     let events = Reading { dir: dir.to_path_buf(), ..Reading::default() }.read(&text);
-    assert!(
-        events.iter().any(|event| matches!(event.what, Happened::Synced { .. })),
-        "strace saw nothing: may it trace?"
-    );
+    // Whoever opens what is whole may have nothing to sync.
+    let runs = arguments.first() == Some(&"run");
+    let seen = |event: &Event| !runs || matches!(event.what, Happened::Synced { .. });
+    assert!(events.iter().any(seen), "strace saw nothing: may it trace?");
     events
 }
 
