@@ -149,7 +149,9 @@ impl Trial {
             _ => self.exports.message,
         };
         match (has_ear, hears) {
-            (false, _) => not_asked("the component does not export edgewit:pubsub/handler"),
+            (false, _) => {
+                not_asked("the component exports nothing that takes this; it would be edgewit:pubsub/handler")
+            }
             (true, false) => not_asked(format!("no subscription of the component covers `{topic}`")),
             (true, true) => self.ask(Ask::Message { topic, payload }),
         }

@@ -115,7 +115,7 @@ fn check_exports(component: &Component, exports: Exports) -> Result<(), LinkErro
     for subscription in component.subscriptions.values().filter(|_| !exports.message) {
         let (exported, what, interface) = match Telling::of_all(&subscription.filter) {
             None => (false, "subscribes", "edgewit:pubsub/handler"),
-            Some(Telling::Delta) => (exports.delta, "subscribes to what shadows lack", DELTAS),
+            Some(Telling::Delta) => (exports.delta, "subscribes to deltas of shadows", DELTAS),
             Some(Telling::Documents) => (exports.change, "subscribes to documents of shadows", CHANGES),
         };
         if !exported {
