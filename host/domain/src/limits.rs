@@ -292,8 +292,8 @@ pub const MQTT_FILTERS_PER_SUBSCRIBE: usize = 64;
 /// Every downlink rule there may be, and the shadows of every thing.
 pub const MQTT_SUBSCRIPTIONS: usize = LINK_RULES + 4 * SHADOW_SYNC_THINGS;
 
-/// Rows of shadows whose documents are kept in memory because they were changed last.
-pub const SHADOWS_RECENT_BYTES: u64 = 256 * KIB;
+/// Rows of shadows whose documents are kept in memory because they were changed last, and what was told of them.
+pub const SHADOWS_RECENT_BYTES: u64 = 512 * KIB;
 /// Shadows of all things, deleted ones that are still remembered among them. A request for another is refused.
 pub const SHADOWS: u64 = 50_000;
 /// Shadows that one handling may look at or change by `edgewit:shadow/store`, and bytes of their documents. More are

@@ -42,15 +42,16 @@ pub(super) struct Recent {
 impl Recent {
     fn take(&mut self, id: &ShadowId) -> Option<(Stored, u64)> {
         let (stored, bytes) = self.documents.remove(id)?;
-        self.bytes -= bytes;
+        self.bytes -= bytes + stored.told_bytes();
         Some((stored, bytes))
     }
 
     fn put(&mut self, id: &ShadowId, stored: Stored, bytes: u64) {
-        if self.bytes + bytes > SHADOWS_RECENT_BYTES {
+        let held = bytes + stored.told_bytes();
+        if self.bytes + held > SHADOWS_RECENT_BYTES {
             self.clear();
         }
-        self.bytes += bytes;
+        self.bytes += held;
         self.documents.insert(id.clone(), (stored, bytes));
     }
 

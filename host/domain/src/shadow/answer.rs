@@ -94,7 +94,7 @@ impl Update {
 
     fn delta(&self, document: &Document, now: u64) -> Option<Vec<u8>> {
         let delta = delta(&document.desired, &document.reported)?;
-        Some(body(document.size(), |fields| {
+        Some(body(0, |fields| {
             delta.write_state(fields.next("state"));
             delta.write_metadata(&mut Times::default(), fields.next("metadata"));
             write_envelope(fields, Some(document.version), now, self.token.as_ref());
@@ -102,13 +102,13 @@ impl Update {
     }
 
     fn documents(&self, previous: Option<&Document>, current: &Document, now: u64) -> Vec<u8> {
-        body(8 * current.size(), |fields| {
+        body(previous.map_or(0, |previous| 2 * previous.told.len()), |fields| {
             let out = fields.next("previous");
             match previous {
-                Some(previous) => previous.write(out),
+                Some(previous) => previous.tell(out),
                 None => out.extend_from_slice(b"null"),
             }
-            current.write(fields.next("current"));
+            current.tell(fields.next("current"));
             write_envelope(fields, None, now, self.token.as_ref());
         })
     }
@@ -129,14 +129,16 @@ impl Document {
         })
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut fields = Fields::open(out);
-        let mut state = Fields::open(fields.next("state"));
-        self.write_sections(&mut state, Node::write_state);
-        state.close();
-        self.write_metadata(&mut fields);
-        fields.number("version", self.version);
-        fields.close();
+    fn tell(&self, out: &mut Vec<u8>) {
+        self.told.write(out, |out| {
+            let mut fields = Fields::open(out);
+            let mut state = Fields::open(fields.next("state"));
+            self.write_sections(&mut state, Node::write_state);
+            state.close();
+            self.write_metadata(&mut fields);
+            fields.number("version", self.version);
+            fields.close();
+        })
     }
 
     fn write_metadata(&self, fields: &mut Fields<'_>) {

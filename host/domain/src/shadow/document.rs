@@ -4,6 +4,8 @@
 //! `null` is in it, and a section without members is no section: both are facts of how a tree comes to be
 //! ([`merge`](super::merge), [`encoding`](super::encoding)), which nothing else may make.
 
+use std::sync::{Arc, OnceLock};
+
 use super::delta::delta;
 use super::json::{Fields, Members, Times, Value, write_list, write_members};
 use crate::limits::SHADOW_TOMBSTONE;
@@ -23,7 +25,37 @@ pub struct Document {
     pub(super) version: u64,
     /// The second of its last update.
     pub(super) updated: u64,
+    pub(super) told: Told,
 }
+
+/// A document as it was told to whoever hears of changes. What is the one after a change now is the one before the next,
+/// and is not written again for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told(OnceLock<Arc<[u8]>>);
+
+impl Told {
+    pub fn write(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(text) = self.0.get() {
+            return out.extend_from_slice(text);
+        }
+        let start = out.len();
+        write(out);
+        self.0.get_or_init(|| out.get(start..).unwrap_or_default().into());
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.get().map_or(0, |text| text.len())
+    }
+}
+
+/// It follows from what it lies beside.
+impl PartialEq for Told {
+    fn eq(&self, _: &Told) -> bool {
+        true
+    }
+}
+
+impl Eq for Told {}
 
 /// A shadow that was deleted: its numbers go on where it ended, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +81,11 @@ impl Stored {
             Stored::Live(document) => Some(document),
             Stored::Deleted(_) => None,
         }
+    }
+
+    /// Bytes that are kept beside it while it is in memory.
+    pub fn told_bytes(&self) -> u64 {
+        self.live().map_or(0, |document| document.told.len() as u64)
     }
 
     /// Nothing follows from it any more, and the store may forget it.

@@ -12,7 +12,7 @@
 
 use thiserror::Error;
 
-use super::document::{Document, Node, Stored, Tombstone};
+use super::document::{Document, Node, Stored, Told, Tombstone};
 use super::json::{Fields, Members, Value, parse, write_members, write_number};
 use crate::limits::SHADOW_DEPTH;
 
@@ -90,6 +90,7 @@ fn stored(mut members: Members<Value>) -> Option<Stored> {
         reported: section(&mut members, "reported", updated)?,
         version,
         updated,
+        told: Told::default(),
     }))
 }
 

@@ -9,6 +9,7 @@ mod number;
 mod parse;
 
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -30,9 +31,10 @@ pub(super) struct Scalar(SmallVec<[u8; SHORT]>);
 /// Names and scalars of so many bytes, which most are, lie where they are used.
 const SHORT: usize = 24;
 
-/// What stands between braces: sorted by name, each name once.
+/// What stands between braces: sorted by name, each name once. Who has a copy shares it: a document and the one that
+/// came of it differ in little.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Members<V>(Vec<(Scalar, V)>);
+pub(super) struct Members<V>(Arc<Vec<(Scalar, V)>>);
 
 impl Scalar {
     fn new(text: &[u8]) -> Scalar {
@@ -126,7 +128,7 @@ impl Value {
     }
 }
 
-impl<V> Members<V> {
+impl<V: Clone> Members<V> {
     pub fn new(mut members: Vec<(Scalar, V)>) -> Self {
         if !members.is_sorted_by(|(one, _), (two, _)| one < two) {
             members.sort_by(|(one, _), (two, _)| one.cmp(two));
@@ -138,7 +140,7 @@ impl<V> Members<V> {
                 again
             });
         }
-        Members(members)
+        Members(Arc::new(members))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Scalar, &V)> {
@@ -155,7 +157,7 @@ impl<V> Members<V> {
 
     pub fn take(&mut self, name: &str) -> Option<V> {
         let at = self.place(&Scalar::string(name))?;
-        Some(self.0.remove(at).1)
+        Some(Arc::make_mut(&mut self.0).remove(at).1)
     }
 
     fn place(&self, name: &Scalar) -> Option<usize> {
@@ -164,7 +166,9 @@ impl<V> Members<V> {
 
     /// Every value changed, if every one can be.
     pub fn try_map<W>(self, change: impl Fn(V) -> Option<W>) -> Option<Members<W>> {
-        self.0.into_iter().map(|(name, value)| Some((name, change(value)?))).collect::<Option<_>>().map(Members)
+        let members = Arc::unwrap_or_clone(self.0).into_iter();
+        let changed: Option<Vec<_>> = members.map(|(name, value)| Some((name, change(value)?))).collect();
+        changed.map(|members| Members(Arc::new(members)))
     }
 
     pub fn len(&self) -> usize {
@@ -182,7 +186,7 @@ impl<V> Members<V> {
 
 impl<V> Default for Members<V> {
     fn default() -> Self {
-        Members(Vec::new())
+        Members(Arc::default())
     }
 }
 

@@ -4,7 +4,7 @@
 //! in an array. Whether it fits what is stored is found when it is applied.
 
 use super::Limits;
-use super::document::{Document, Node, Stored, next_version};
+use super::document::{Document, Node, Stored, Told, next_version};
 use super::json::{Fields, Members, Parsed, Scalar, Unreadable, Value, parse};
 use super::merge::merge;
 use super::rejection::Rejection;
@@ -152,6 +152,7 @@ impl Update {
             reported: self.merged(Section::Reported, live.map(|document| &document.reported), now),
             version: next_version(stored, now),
             updated: now,
+            told: Told::default(),
         };
         if document.size() > limits.bytes {
             return Err(Rejection::TooLarge);

@@ -3,7 +3,7 @@
 //! The last test makes its own: it takes good requests and records apart at random, for twice as many rounds as
 //! `PROPTEST_CASES` asks, each of three hundred inputs. The rounds of `cargo xtask test --long` take it a minute.
 
-use edgewit_domain::shadow::{Limits, Outcome, Rejection, Reply, Stored, Unknown, Verb, answer};
+use edgewit_domain::shadow::{Limits, Outcome, Rejection, Reply, RequestTopic, Stored, Unknown, Verb, answer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -277,7 +277,8 @@ fn damaged(text: &str, damages: &[Damage]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 2, ..ProptestConfig::default() })]
 
-    /// Whatever comes is answered with JSON, kept as what reads back, and never larger than allowed.
+    /// Whatever comes is answered with JSON, kept as what reads back, and never larger than allowed; and what is at hand
+    /// of it says the same next as what was read anew.
     #[test]
     fn whatever_comes_is_answered(inputs in vec((0..GOOD.len(), vec(damage(), 0..4), vec(damage(), 0..3)), 300)) {
         for (good, damages, of_record) in inputs {
@@ -296,7 +297,11 @@ proptest! {
                 }
                 if let Some(kept) = outcome.stored {
                     prop_assert!(kept.live().is_none_or(|document| document.size() <= Limits::default().bytes));
-                    prop_assert_eq!(Stored::decode(&kept.encode()), Ok(kept));
+                    let anew = Stored::decode(&kept.encode());
+                    prop_assert_eq!(anew.as_ref(), Ok(&kept));
+                    let update = RequestTopic { id: topic.id.clone(), verb: Verb::Update };
+                    let next = |stored| answer(&update, GOOD[1].as_bytes(), stored, NOW + 1, &Limits::default()).answers;
+                    prop_assert_eq!(next(Some(&kept)), next(anew.as_ref().ok()));
                 }
             }
         }
