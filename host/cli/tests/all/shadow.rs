@@ -67,3 +67,41 @@ fn what_differs_is_shown_as_it_comes() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.starts_with("config  version ") && shown.ends_with("  {\"setpoint\":4}\n"), "{shown}");
 }
+
+#[test]
+fn how_shadows_stand_against_a_cloud_that_is_away_is_shown() {
+    let cloud = "[cloud.main]\nbroker = \"mqtt://127.0.0.1:1\"\nbackoff = \"1h\"\nbackoff-max = \"1h\"\n\
+        [shadow.sync.own]\n[shadow.sync.lamps]\nthing = \"lamp-7\"\nshadow = \"+\"\n";
+    let gateway = Gateway::start(folder_with(cloud));
+    gateway.run(&["shadow", "update", "--thing", "lamp-7", "settings", "--desired", "{\"on\": true}"]).expect(0);
+    let shadows = eventually("both are seen", || {
+        let shadows = gateway.run(&["shadow", "sync", "--json"]).expect(0).json();
+        (shadows.as_array().unwrap().len() == 2).then_some(shadows)
+    });
+    assert_eq!(
+        (&shadows[0]["thing"], &shadows[0]["name"], &shadows[0]["local"]),
+        (&"lamp-7".into(), &"settings".into(), &1.into())
+    );
+    assert_eq!(
+        (&shadows[1]["thing"], &shadows[1]["local"], &shadows[1]["dirty_ms"]),
+        (&"test".into(), &().into(), &().into())
+    );
+    assert!(shadows[0]["dirty_ms"].is_u64() && shadows[0]["remote"].is_null(), "{shadows}");
+    let shown = gateway.run(&["shadow", "sync"]).expect(0).out;
+    let words = |line: &str| line.split_whitespace().take(5).map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = shown.lines().map(words).collect();
+    assert_eq!(lines[1], ["lamp-7", "settings", "1", "–", "offline"], "{shown}");
+    assert_eq!(lines[2], ["test", "(classic)", "–", "–", "offline"], "{shown}");
+    assert!(shown.ends_with("\n0 of 2 shadows in sync\n"), "{shown}");
+    let one = gateway.run(&["shadow", "sync", "--thing", "lamp-7", "--json"]).expect(0).json();
+    assert_eq!(one.as_array().unwrap().len(), 1);
+    let cloud = gateway.run(&["cloud"]).expect(0).out;
+    assert!(cloud.contains("\nshadows: 2 offline; 0 requests\n"), "{cloud}");
+}
+
+#[test]
+fn without_a_rule_it_says_how_to_get_one() {
+    let gateway = Gateway::start(folder_with(""));
+    let shown = gateway.run(&["shadow", "sync"]).expect(0).out;
+    assert!(shown.starts_with("no shadow is kept the same") && shown.contains("[shadow.sync.NAME]"), "{shown}");
+}
