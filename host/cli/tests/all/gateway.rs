@@ -171,7 +171,7 @@ fn the_cold_room_raises_its_alert_and_clears_it() {
     let scenario = repository.join("examples/cold-room/edgewit.toml");
     std::fs::copy(scenario, folder.path().join("edgewit.toml")).unwrap();
     std::fs::create_dir(folder.path().join("components")).unwrap();
-    for name in ["sensors.wasm", "window.wasm", "threshold.wasm"] {
+    for name in ["sensors.wasm", "window.wasm", "threshold.wasm", "setpoint.wasm"] {
         let guest = repository.join("components/target/wasm32-wasip2/release").join(name);
         let copied = std::fs::copy(guest, folder.path().join("components").join(name));
         copied.unwrap_or_else(|error| panic!("{name}: {error}; run `cargo xtask guests`"));
