@@ -10,6 +10,7 @@ mod status;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::future::pending;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -176,12 +177,14 @@ impl Clouds {
             rewrite: downlink.rewrite.clone(),
         });
         let mut downlinks: Vec<DownlinkRule> = downlinks.collect();
+        let downlink = StoredDownlink::open(&self.hub, &name, &made.downlinks)?;
+        // The last that can fail, since a thread has to be ended.
         let syncing = self.syncing(&made)?;
         if let Some(syncing) = &syncing {
             uplinks.push(requests(syncing));
             downlinks.extend(answers(syncing));
         }
-        let downlink = Arc::new(StoredDownlink::open(&self.hub, &name, &made.downlinks, syncing.clone())?);
+        let downlink = Arc::new(downlink.with(syncing.clone()));
         let hub = self.hub.clone();
         let tls = cloud.tls.as_ref();
         let plan = Plan {
@@ -209,12 +212,12 @@ impl Clouds {
         let watched = Arc::new(Watched { made, status, failed: OnceLock::new(), outboxes, downlink, syncing });
         let (hub, of, broken) = (self.hub.clone(), watched.clone(), self.broken.clone());
         let task = self.io.spawn(async move {
-            let ended = tokio::select! {
-                ended = run => ended,
-                () = status::tell(&hub, &of) => Ok(()),
+            let trouble = tokio::select! {
+                ended = run => ended.err().map(|error| chain(&error)),
+                () = status::tell(&hub, &of) => None,
+                () = until_over(of.syncing.as_ref()) => Some("the thread for its shadows has failed; report it with the log".to_owned()),
             };
-            if let Err(error) = ended {
-                let trouble = chain(&error);
+            if let Some(trouble) = trouble {
                 tracing::error!(cloud = &*name, trouble, "The link ended; it is started again");
                 // Nobody else writes it.
                 let _ = of.failed.set(trouble);
@@ -278,6 +281,14 @@ impl Made {
             syncs: syncs.cloned().collect(),
             shadow: config.shadow,
         }
+    }
+}
+
+/// Never, where there is none.
+async fn until_over(syncing: Option<&Arc<Syncing>>) {
+    match syncing {
+        Some(syncing) => syncing.over().await,
+        None => pending().await,
     }
 }
 

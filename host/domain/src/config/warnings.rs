@@ -115,8 +115,9 @@ impl Config {
             told.push(Warning::at(format!("cloud.{name}"), problem));
         }
         let up = self.uplinks.values().any(|uplink| uplink.cloud == *name);
-        if !up && !self.downlinks.values().any(|downlink| downlink.cloud == *name) {
-            let useless = "nothing goes there: no uplink and no downlink names it";
+        let down = self.downlinks.values().any(|downlink| downlink.cloud == *name);
+        if !up && !down && !self.shadow_syncs.values().any(|sync| sync.cloud == *name) {
+            let useless = "nothing goes there: no uplink, no downlink and no shadow.sync names it";
             told.push(Warning::at(format!("cloud.{name}"), useless));
         }
         told

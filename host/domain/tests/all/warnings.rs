@@ -71,6 +71,7 @@ fn what_is_weak_or_useless_about_store_and_clouds_gets_a_warning() {
     check(&cloud(&format!("{aws}\nusername = \"x\"")), &[]);
     check(&cloud(&format!("{aws}\ncertificate = \"file:c\"\nkey = \"file:k\"")), &[]);
     check("[cloud.main]\nbroker = \"mqtts://x\"\n", &["cloud.main: nothing goes there"]);
+    check("[cloud.main]\nbroker = \"mqtts://x\"\n[shadow.sync.own]\nthing = \"x\"\n", &[]);
     let down = |name: &str, filter: &str| format!("[downlink.{name}]\nfilter = {filter:?}\n");
     let two = |one: &str, other: &str| {
         format!("[cloud.main]\nbroker = \"mqtts://x\"\n{}{}", down("a", one), down("b", other))

@@ -32,12 +32,7 @@ struct Dead {
 }
 
 impl StoredDownlink {
-    pub fn open(
-        hub: &Arc<Hub>,
-        cloud: &Arc<str>,
-        rules: &[Rule],
-        syncing: Option<Arc<Syncing>>,
-    ) -> Result<StoredDownlink, Refusal> {
+    pub fn open(hub: &Arc<Hub>, cloud: &Arc<str>, rules: &[Rule]) -> Result<StoredDownlink, Refusal> {
         let open = |rule: &Rule| {
             let limits = rule.dead_letter;
             let limits =
@@ -47,7 +42,12 @@ impl StoredDownlink {
             Ok((rule.name.clone(), Arc::new(Dead { queue, given_up: AtomicU64::new(0) })))
         };
         let dead: Result<BTreeMap<_, _>, Refusal> = rules.iter().map(open).collect();
-        Ok(StoredDownlink { hub: hub.clone(), cloud: cloud.clone(), dead: dead?, syncing })
+        Ok(StoredDownlink { hub: hub.clone(), cloud: cloud.clone(), dead: dead?, syncing: None })
+    }
+
+    /// What is said of shadows goes there.
+    pub fn with(self, syncing: Option<Arc<Syncing>>) -> StoredDownlink {
+        StoredDownlink { syncing, ..self }
     }
 
     /// Messages that went to the rule's dead letters since the link was made.

@@ -18,6 +18,7 @@ use edgewit_domain::shadow::sync::{
 };
 use edgewit_domain::shadow::{Request, RequestTopic, ShadowId, Stored, ThingName, Verb};
 use edgewit_store::Store;
+use tokio::sync::Notify;
 
 use super::requests::Requests;
 use super::told::Told;
@@ -34,7 +35,17 @@ pub(crate) struct Syncing {
     pub told: Arc<Told>,
     pub requests: Arc<Requests>,
     machine: Arc<Mutex<Sync>>,
+    over: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Says that a thread has ended, also where it panicked.
+struct Over(Arc<Notify>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 struct Hands {
@@ -66,7 +77,12 @@ impl Syncing {
             overflowed: false,
         };
         hub.tell_of_shadows(told.clone());
-        let thread = threads.spawn(format!("edgewit-s-{cloud}"), None, move || hands.run());
+        let over = Arc::<Notify>::default();
+        let ends = Over(over.clone());
+        let thread = threads.spawn(format!("edgewit-s-{cloud}"), None, move || {
+            let _ends = ends;
+            hands.run();
+        });
         let thread = thread.inspect_err(|_| hub.tell_no_more(&told))?;
         Ok(Syncing {
             hub: hub.clone(),
@@ -74,8 +90,14 @@ impl Syncing {
             told,
             requests,
             machine,
+            over,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Returns when the thread has ended, whatever ended it.
+    pub async fn over(&self) {
+        self.over.notified().await;
     }
 
     /// Every shadow, as an operator sees it.
@@ -113,7 +135,7 @@ impl Syncing {
         self.hub.tell_no_more(&self.told);
         self.told.end();
         if let Some(thread) = lock(&self.thread).take() {
-            // A panic there was told when it happened.
+            // A panic there has ended the link.
             let _ = thread.join();
         }
     }
@@ -307,5 +329,23 @@ impl Hands {
 
     fn store(&self) -> Result<&Store, String> {
         self.hub.store().map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_panics_says_that_it_is_over() {
+        let over = Arc::<Notify>::default();
+        let ends = Over(over.clone());
+        let thread = std::thread::Builder::new().spawn(move || {
+            let _ends = ends;
+            panic!("as a mistake would");
+        });
+        let thread = thread.unwrap();
+        over.notified().await;
+        assert!(thread.join().is_err());
     }
 }

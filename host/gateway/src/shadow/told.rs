@@ -23,9 +23,12 @@ pub(crate) struct Told {
 
 #[derive(Default)]
 struct Inner {
-    /// Since it was last taken: the link went down; it stands again, and its session was kept.
+    /// Since it was last taken the link went down.
     down: bool,
-    up: Option<bool>,
+    /// It stands, and that was not taken yet.
+    up: bool,
+    /// A session was lost since it was last taken that the link stands.
+    lost: bool,
     heard: VecDeque<(Topic, Vec<u8>, oneshot::Sender<()>)>,
     changed: BTreeMap<ShadowId, Seen>,
     committed: VecDeque<Input>,
@@ -35,7 +38,7 @@ struct Inner {
 impl Inner {
     fn is_empty(&self) -> bool {
         !self.down
-            && self.up.is_none()
+            && !self.up
             && self.heard.is_empty()
             && self.changed.is_empty()
             && self.committed.is_empty()
@@ -53,11 +56,17 @@ impl Told {
     }
 
     pub fn up(&self, session_kept: bool) {
-        self.tell(|inner| inner.up = Some(session_kept && inner.up != Some(false)));
+        self.tell(|inner| {
+            inner.up = true;
+            inner.lost |= !session_kept;
+        });
     }
 
     pub fn down(&self) {
-        self.tell(|inner| inner.down = true);
+        self.tell(|inner| {
+            inner.down = true;
+            inner.up = false;
+        });
     }
 
     /// The receiver hears when the thread has taken it.
@@ -99,10 +108,11 @@ impl Told {
         if inner.ended {
             return None;
         }
-        let Inner { down, up, heard, changed, committed, ended: _ } = std::mem::take(&mut *inner);
+        let Inner { down, up, lost, heard, changed, committed, ended: _ } = std::mem::take(&mut *inner);
+        inner.lost = lost && !up;
         drop(inner);
         let mut inputs: Vec<Input> = down.then_some(Input::Down).into_iter().collect();
-        inputs.extend(up.map(|session_kept| Input::Up { session_kept }));
+        inputs.extend(up.then_some(Input::Up { session_kept: !lost }));
         inputs.extend(changed.into_iter().map(|(id, local)| Input::Changed { id, local }));
         inputs.extend(committed);
         inputs.extend(heard.into_iter().map(|(topic, payload, taken)| {
@@ -111,5 +121,31 @@ impl Told {
             Input::Heard { topic, payload }
         }));
         Some(inputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(told: &Told) -> Vec<Input> {
+        told.take(Some(Duration::ZERO)).unwrap()
+    }
+
+    #[test]
+    fn a_link_that_stood_for_a_moment_is_down_and_the_session_it_lost_is_not_forgotten() {
+        let told = Told::new(Rules::default());
+        told.up(false);
+        told.down();
+        assert_eq!(taken(&told), [Input::Down]);
+        told.up(true);
+        assert_eq!(taken(&told), [Input::Up { session_kept: false }]);
+        told.down();
+        told.up(true);
+        assert_eq!(taken(&told), [Input::Down, Input::Up { session_kept: true }]);
+        told.up(false);
+        told.down();
+        told.up(true);
+        assert_eq!(taken(&told), [Input::Down, Input::Up { session_kept: false }]);
     }
 }

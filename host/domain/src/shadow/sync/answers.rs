@@ -75,7 +75,7 @@ impl Sync {
     fn went_on(&mut self, now: Duration, index: usize, verb: Verb, version: u64, is_own: bool) {
         let Some(entry) = self.entry_mut(index) else { return };
         let deletes = verb == Verb::Delete;
-        if entry.cloud_is_live && version < entry.cloud + u64::from(!deletes) {
+        if entry.cloud_is_live && version < entry.cloud.saturating_add(u64::from(!deletes)) {
             return;
         }
         // What follows a deletion has the next version.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use edgewit_domain::limits::{SHADOW_SYNC_ERROR_WAIT, SHADOW_SYNC_RECONCILE};
-use edgewit_domain::shadow::Rejection;
 use edgewit_domain::shadow::sync::{How, Input, Problem, Seen, Standing, Winner, Winners};
+use edgewit_domain::shadow::{Rejection, Reply, RequestTopic, Verb};
 use serde_json::{Value, json};
 
 use super::bench::Bench;
@@ -140,6 +140,23 @@ fn a_change_of_anothers_is_fetched_once_whatever_is_heard_of_it() {
     bench.wait_for_request(SHADOW_SYNC_RECONCILE.as_secs());
     assert_eq!(bench.answer(), "get");
     assert_eq!(bench.here(), bench.there());
+}
+
+#[test]
+fn a_cloud_that_has_counted_to_the_end_is_fetched_like_any_other() {
+    let mut bench = Bench::agreed(both(), reported(1));
+    let said = bench.far(&reported(2));
+    bench.hear(said);
+    let (get, asked) = bench.take();
+    let get = RequestTopic::parse(&get).unwrap().unwrap();
+    let asked: Value = serde_json::from_slice(&asked).unwrap();
+    let answer = json!({"version": u64::MAX, "state": reported(2), "clientToken": asked["clientToken"]});
+    bench.hear(vec![(get.reply(Reply::Accepted).unwrap(), answer.to_string().into_bytes())]);
+    assert_eq!(bench.here(), Some(reported(2)));
+    let update = RequestTopic { verb: Verb::Update, ..get }.reply(Reply::Accepted).unwrap();
+    let again = json!({"version": u64::MAX, "state": reported(3)});
+    bench.hear(vec![(update, again.to_string().into_bytes())]);
+    assert!(bench.next_is("get"));
 }
 
 #[test]
