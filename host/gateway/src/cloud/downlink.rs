@@ -98,6 +98,10 @@ impl Downlink for StoredDownlink {
     }
 
     fn down(&self) {
-        self.syncing.iter().for_each(|syncing| syncing.told.down());
+        if let Some(syncing) = &self.syncing {
+            // Nothing goes out on the next connection that was meant for this one.
+            syncing.requests.clear();
+            syncing.told.down();
+        }
     }
 }

@@ -14,7 +14,7 @@ use edgewit_domain::ledger::{Refusal, ShadowRead, SyncRow, Unit};
 use edgewit_domain::limits::{ROWS_SHOWN, SHADOW_SYNC_SHADOWS};
 use edgewit_domain::message::{Message, Origin, Qos};
 use edgewit_domain::shadow::sync::{
-    Change, Effect, How, Input, Rules, Seen, Settings, Status, Sync, accepted_on, is_over,
+    Change, Effect, Input, Rules, Seen, Settings, Standing, Status, Sync, accepted_on, is_over,
 };
 use edgewit_domain::shadow::{Request, RequestTopic, ShadowId, Stored, ThingName, Verb};
 use edgewit_store::Store;
@@ -206,32 +206,48 @@ impl Hands {
 
     /// False where nothing has to be known of it any more.
     fn watch_unless_over(&mut self, id: &ShadowId) -> bool {
-        let over = self.told.rules().how(id).is_none()
-            || self.read(id).is_ok_and(|(local, row)| {
-                Seen::of(local.as_ref()) == Seen::Absent && row.is_some_and(|row| is_over(&row, self.hub.uptime()))
-            });
+        let over = self.told.rules().how(id).is_none() || self.is_over(id);
         if !over {
             self.watch(id);
         }
         !over
     }
 
-    fn watch(&mut self, id: &ShadowId) {
-        let Some(how) = self.told.rules().how(id) else { return };
-        match self.read(id) {
-            Ok((local, row)) => self.watch_as(id, how, Seen::of(local.as_ref()), row),
-            Err(reason) => tracing::error!(shadow = %id, reason, "A shadow cannot be read, and is not synchronised"),
+    fn is_over(&self, id: &ShadowId) -> bool {
+        self.read(id).is_ok_and(|(local, row)| {
+            Seen::of(local.as_ref()) == Seen::Absent && row.is_some_and(|row| is_over(&row, self.hub.uptime()))
+        })
+    }
+
+    /// A shadow that neither side has makes room, unless a rule names it: whoever makes it again will say so.
+    fn let_go(&self, id: &ShadowId) {
+        let status = lock(&self.machine).status(self.hub.uptime(), id);
+        let is_gone = status.is_some_and(|status| {
+            (status.local, status.cloud, status.standing) == (Seen::Absent, Seen::Absent, Standing::InSync)
+        });
+        if is_gone && !self.told.rules().names(id) && self.is_over(id) {
+            self.feed(Input::Unwatch { id: id.clone() });
+            self.forget(id);
         }
     }
 
-    fn watch_as(&mut self, id: &ShadowId, how: How, local: Seen, row: Option<Vec<u8>>) {
-        if lock(&self.machine).len() >= SHADOW_SYNC_SHADOWS && !std::mem::replace(&mut self.overflowed, true) {
-            tracing::error!(
-                cloud = &*self.cloud,
-                "More than {SHADOW_SYNC_SHADOWS} shadows would be synchronised; the others are left alone"
-            );
+    fn watch(&mut self, id: &ShadowId) {
+        let Some(how) = self.told.rules().how(id) else { return };
+        if lock(&self.machine).len() >= SHADOW_SYNC_SHADOWS {
+            if !std::mem::replace(&mut self.overflowed, true) {
+                tracing::error!(
+                    cloud = &*self.cloud,
+                    "More than {SHADOW_SYNC_SHADOWS} shadows would be synchronised; the others are left alone"
+                );
+            }
+            return;
         }
-        self.feed(Input::Watch { id: id.clone(), how, local, row });
+        match self.read(id) {
+            Ok((local, row)) => {
+                self.feed(Input::Watch { id: id.clone(), how, local: Seen::of(local.as_ref()), row });
+            }
+            Err(reason) => tracing::error!(shadow = %id, reason, "A shadow cannot be read, and is not synchronised"),
+        }
     }
 
     /// A shadow that was not there when this began is found by what is said of it.
@@ -250,7 +266,12 @@ impl Hands {
         {
             self.watch(&id);
         }
+        let committed = match &input {
+            Input::Committed { id } => Some(id.clone()),
+            _ => None,
+        };
         self.feed(input);
+        committed.iter().for_each(|id| self.let_go(id));
     }
 
     /// Steps the machine, and carries out what it wants until it wants nothing more.
@@ -303,6 +324,8 @@ impl Hands {
             None => told.committed(Input::Committed { id }),
             Some(Refusal::Stale { .. }) => told.committed(Input::Stale { id }),
             Some(Refusal::Closed) => {}
+            // A full store is told by whoever it keeps from working; here it would be told for every shadow.
+            Some(Refusal::Full | Refusal::NoSpace) => told.committed(Input::NoRoom { id }),
             Some(refusal) => {
                 tracing::warn!(shadow = %id, %refusal, "What the cloud says of a shadow was not kept; it is tried again");
                 told.committed(Input::NoRoom { id });

@@ -211,7 +211,9 @@ impl Entry {
         if !self.fetch && !self.is_dirty() {
             return Some(self.reconcile_at);
         }
-        let paced = self.began.map_or(Duration::ZERO, |began| began.saturating_add(self.how.every));
+        // What failed goes by its own wait.
+        let began = self.began.filter(|_| self.failures == 0);
+        let paced = began.map_or(Duration::ZERO, |began| began.saturating_add(self.how.every));
         Some(self.until.max(paced))
     }
 

@@ -37,6 +37,12 @@ impl Rules {
         find(own).or_else(|| find(every?)).copied()
     }
 
+    /// Whether a rule names this very shadow.
+    pub fn names(&self, id: &ShadowId) -> bool {
+        let own = id.name.clone().map_or(Which::Classic, Which::Named);
+        self.0.contains_key(&(id.thing.clone(), own))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -89,6 +95,8 @@ mod tests {
         assert_eq!(how("gw", None), None, "the classic one has no name");
         assert_eq!((how("other", None), how("other", Some("lamp")), how("third", None)), (Some(3), None, None));
         assert_eq!(rules.things().len(), 2);
+        let id = |name| ShadowId::named(thing("gw"), ShadowName::parse(name).unwrap());
+        assert!(rules.names(&id("lamp")) && !rules.names(&id("door")));
         assert_eq!(rules.whole().count(), 1);
         let named: Vec<_> = rules.named().collect();
         assert_eq!(named, [ShadowId::named(thing("gw"), lamp), ShadowId::classic(thing("other"))]);

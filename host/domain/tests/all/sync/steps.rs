@@ -207,9 +207,14 @@ fn a_refusal_for_good_is_told_and_not_tried_again_until_something_changes() {
 
 #[test]
 fn what_passes_is_tried_again_after_a_wait_that_grows() {
-    for rejection in [Rejection::TooManyRequests, Rejection::Internal] {
-        let mut bench = Bench::agreed(both(), reported(1));
+    // What is kept the same once an hour does not wait an hour for what failed.
+    let hourly = How { every: Duration::from_secs(3600), ..both() };
+    for (rejection, how) in [(Rejection::TooManyRequests, both()), (Rejection::Internal, hourly)] {
+        let mut bench = Bench::agreed(how, reported(1));
         bench.write(reported(2));
+        while bench.is_quiet() {
+            bench.wait(1);
+        }
         let mut waits = Vec::new();
         for _ in 0..6 {
             let asked = bench.refuse(&rejection);
