@@ -44,7 +44,12 @@ fn show(reloaded: &Reloaded, format: Format) -> Outcome {
 
 fn render(reloaded: &Reloaded) -> String {
     let mut text = String::new();
-    let parts = [("added", &reloaded.added), ("removed", &reloaded.removed), ("changed", &reloaded.changed)];
+    let parts = [
+        ("added", &reloaded.added),
+        ("removed", &reloaded.removed),
+        ("changed", &reloaded.changed),
+        ("settings", &reloaded.settings),
+    ];
     for (word, names) in parts {
         if !names.is_empty() {
             text.push_str(&format!("{word} {}\n", listed(names)));
@@ -78,10 +83,14 @@ mod tests {
         assert_eq!(render(&Reloaded::default()), "nothing changed\n");
         let reloaded = Reloaded {
             added: vec!["a".into(), "b".into()],
+            settings: vec!["cloud.main".into()],
             needs_restart: vec!["gateway.data".into()],
             ..Reloaded::default()
         };
-        assert_eq!(render(&reloaded), "added a, b\nneeds a restart of the gateway: gateway.data\n");
+        assert_eq!(
+            render(&reloaded),
+            "added a, b\nsettings cloud.main\nneeds a restart of the gateway: gateway.data\n"
+        );
     }
 
     #[test]

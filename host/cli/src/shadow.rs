@@ -262,12 +262,18 @@ fn synced(gateway: &Gateway, format: Format, thing: Option<&String>) -> Outcome 
     if format.json {
         output::document(&all)?;
     } else {
-        output::print(&render_synced(&all, Look::of_stdout()))?;
+        output::print(&render_synced(&all, thing, Look::of_stdout()))?;
     }
     Ok(Exit::Ok)
 }
 
-fn render_synced(shadows: &[SyncedShadow], look: Look) -> String {
+fn render_synced(shadows: &[SyncedShadow], thing: Option<&String>, look: Look) -> String {
+    if let (true, Some(thing)) = (shadows.is_empty(), thing) {
+        return format!(
+            "no shadow of {} is kept the same as a cloud's: `edgewit shadow sync` shows which are\n",
+            safe(thing)
+        );
+    }
     if shadows.is_empty() {
         return "no shadow is kept the same as a cloud's: add [shadow.sync.NAME] to the configuration and `edgewit reload`\n"
             .to_owned();

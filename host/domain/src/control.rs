@@ -350,6 +350,8 @@ pub struct Reloaded {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub changed: Vec<String>,
+    /// What else differs and is in force now: keys, and tables of links and of what goes by them.
+    pub settings: Vec<String>,
     /// Those that do not run as the configuration says.
     pub failed: BTreeMap<String, NotTaken>,
     /// Keys that only a restart of the gateway can change, and that differ.

@@ -58,6 +58,20 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Changes::default()
     }
+
+    /// Everything that takes effect at once and is no component, as it is called in the file.
+    pub fn settings(&self) -> Vec<String> {
+        let tables = [
+            ("cloud", &self.clouds),
+            ("uplink", &self.uplinks),
+            ("downlink", &self.downlinks),
+            ("shadow.sync", &self.shadow_syncs),
+        ];
+        let tables = tables.into_iter().flat_map(|(kind, Differences { added, removed, changed })| {
+            [added, removed, changed].into_iter().flatten().map(move |name| format!("{kind}.{name}"))
+        });
+        self.gateway.iter().map(|key| (*key).to_owned()).chain(tables).collect()
+    }
 }
 
 impl Config {

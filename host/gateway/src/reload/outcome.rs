@@ -26,6 +26,7 @@ impl Reloading {
         let reloaded = Reloaded {
             added: texts(&changes.added),
             removed: texts(&changes.removed),
+            settings: changes.settings(),
             needs_restart: changes.needs_restart.iter().map(|key| (*key).to_owned()).collect(),
             ..Reloaded::default()
         };
@@ -78,8 +79,9 @@ impl Reloading {
         self.reloaded.changed.sort();
         let Reloaded { added, removed, changed, failed, .. } = &self.reloaded;
         let (added, removed, changed) = (added.join(" "), removed.join(" "), changed.join(" "));
+        let settings = self.reloaded.settings.join(" ");
         if failed.is_empty() {
-            tracing::info!(added, removed, changed, "Reloaded");
+            tracing::info!(added, removed, changed, settings, "Reloaded");
         } else {
             let failed: Vec<&str> = failed.keys().map(String::as_str).collect();
             tracing::error!(added, removed, changed, failed = failed.join(" "), "Reloaded, but not all of it");

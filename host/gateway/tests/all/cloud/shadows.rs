@@ -196,7 +196,8 @@ fn a_rule_says_which_way_changes_go_and_a_reload_changes_it() {
     });
     until_both(&running, &cloud, CLASSIC, &json!({"desired": {"mode": "eco"}}));
     world.configure(&far.cloud(&rule("from-cloud")), &[]);
-    assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
+    let Reply::Reloaded(reloaded) = running.command(Command::Reload) else { panic!("not reloaded") };
+    assert_eq!(reloaded.settings, ["shadow.sync.own"]);
     until_in_sync(&running, 1);
     update(&running, CLASSIC, &json!({"desired": {"mode": "boost"}}));
     until_both(&running, &cloud, CLASSIC, &json!({"desired": {"mode": "eco"}}));
