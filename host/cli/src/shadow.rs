@@ -201,21 +201,29 @@ fn break_line(out: &mut String, depth: usize) {
     out.push_str(&"  ".repeat(depth));
 }
 
-fn list(gateway: &Gateway, format: Format, thing: Option<&String>) -> Outcome {
+/// All of a list that comes in pages, each asked for by the last of the one before.
+fn pages<T: Clone>(
+    gateway: &Gateway,
+    ask: impl Fn(Option<T>) -> Command,
+    page: impl Fn(Reply) -> anyhow::Result<(Vec<T>, bool)>,
+) -> anyhow::Result<Vec<T>> {
     let mut client = gateway.connect()?;
-    let mut all: Vec<ShadowView> = Vec::new();
+    let mut all: Vec<T> = Vec::new();
     loop {
-        let command = Command::Shadows { thing: thing.cloned(), after: all.last().cloned() };
-        match connect::ask(&mut client, &command)? {
-            Reply::Shadows { shadows, more } => {
-                all.extend(shadows);
-                if !more {
-                    break;
-                }
-            }
-            other => return Err(connect::unexpected(&other)),
+        let (found, more) = page(connect::ask(&mut client, &ask(all.last().cloned()))?)?;
+        all.extend(found);
+        if !more {
+            return Ok(all);
         }
     }
+}
+
+fn list(gateway: &Gateway, format: Format, thing: Option<&String>) -> Outcome {
+    let ask = |after| Command::Shadows { thing: thing.cloned(), after };
+    let all: Vec<ShadowView> = pages(gateway, ask, |reply| match reply {
+        Reply::Shadows { shadows, more } => Ok((shadows, more)),
+        other => Err(connect::unexpected(&other)),
+    })?;
     if format.json {
         output::document(&all)?;
     } else {
@@ -245,20 +253,11 @@ fn render(shadows: &[ShadowView], look: Look) -> String {
 }
 
 fn synced(gateway: &Gateway, format: Format, thing: Option<&String>) -> Outcome {
-    let mut client = gateway.connect()?;
-    let mut all: Vec<SyncedShadow> = Vec::new();
-    loop {
-        let command = Command::SyncedShadows { thing: thing.cloned(), after: all.last().cloned() };
-        match connect::ask(&mut client, &command)? {
-            Reply::SyncedShadows { shadows, more } => {
-                all.extend(shadows);
-                if !more {
-                    break;
-                }
-            }
-            other => return Err(connect::unexpected(&other)),
-        }
-    }
+    let ask = |after| Command::SyncedShadows { thing: thing.cloned(), after };
+    let all: Vec<SyncedShadow> = pages(gateway, ask, |reply| match reply {
+        Reply::SyncedShadows { shadows, more } => Ok((shadows, more)),
+        other => Err(connect::unexpected(&other)),
+    })?;
     if format.json {
         output::document(&all)?;
     } else {

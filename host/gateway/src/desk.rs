@@ -26,8 +26,8 @@ use crate::inbox::Inbox;
 use crate::loading::{Loaded, Loading};
 use crate::mailbox::Mailbox;
 use crate::orders::Orders;
+use crate::shadow::StoredShadows;
 use crate::stats::Stats;
-use crate::stored_shadows::StoredShadows;
 use crate::sync::lock;
 use crate::values::StoredValues;
 

@@ -31,7 +31,6 @@ mod shadow;
 mod start_error;
 mod stats;
 pub mod store;
-mod stored_shadows;
 mod sync;
 pub mod telemetry;
 #[cfg(test)]

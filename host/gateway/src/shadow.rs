@@ -1,9 +1,11 @@
 //! Shadows for an operator: what may be asked of them, and which there are.
 //!
 //! A request goes the way of every other: a message on its topic, answered by the store's writer in the transaction that
-//! keeps it. Here is only who waits for that answer, and how it is told.
+//! keeps it. Here is only who waits for that answer, and how it is told. Below are shadows for others: what a component reads
+//! (`stored`), and how they are kept the same as a cloud's (`syncing`, and what it is `told` and `requests`).
 
 mod requests;
+mod stored;
 mod syncing;
 mod told;
 
@@ -18,6 +20,7 @@ use edgewit_domain::topic::{Filter, Topic, TopicError};
 use serde::Deserialize;
 
 use crate::core::{Core, refused};
+pub(crate) use stored::StoredShadows;
 pub(crate) use syncing::Syncing;
 pub(crate) use told::Told;
 
