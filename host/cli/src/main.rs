@@ -107,8 +107,12 @@ impl Verb {
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|verb| verb == "worker") && arguments.next().is_some_and(|work| work == "compile") {
-        return edgewit_sandbox::worker::main();
+    if arguments.next().is_some_and(|verb| verb == "worker") {
+        match arguments.next().as_deref().and_then(|work| work.to_str()) {
+            Some("compile") => return edgewit_sandbox::worker::main(),
+            Some("infer") => return edgewit_inference::worker::main(),
+            _ => {}
+        }
     }
     match Cli::parse().verb.execute() {
         Ok(exit) => exit.into(),

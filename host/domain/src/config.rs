@@ -11,6 +11,7 @@ mod cloud;
 mod component;
 mod grants;
 mod mistake;
+mod model;
 mod origin;
 mod queue;
 mod rules;
@@ -37,6 +38,7 @@ pub use component::{Component, ComponentLimits, Recycle, Restart};
 pub use grants::{Allow, DirGrant, GrantTable, HttpGrant, KvGrant, ShadowGrant, Which};
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Wrong, quoted, wrong};
+pub use model::{Backend, Model, ModelLoadGrant, Onnxruntime, Precision, Provider};
 pub use queue::{DeadFullRule, DeadLetter};
 pub use rules::{Downlink, Uplink};
 use scalar::{file, integer, kind, loopback, path, text};
@@ -71,6 +73,8 @@ pub struct Config {
     pub clouds: BTreeMap<Arc<str>, Cloud>,
     pub uplinks: BTreeMap<Arc<str>, Uplink>,
     pub downlinks: BTreeMap<Arc<str>, Downlink>,
+    pub onnxruntime: Onnxruntime,
+    pub models: BTreeMap<Arc<str>, Arc<Model>>,
     pub components: BTreeMap<Arc<str>, Arc<Component>>,
 }
 
@@ -198,6 +202,8 @@ impl Config {
         let components = t.named("component", limits::COMPONENTS, |t, name| {
             t.table(name, |t| Component::read(t, name)).map(Arc::new)
         });
+        let onnxruntime = t.table("onnxruntime", Onnxruntime::read);
+        let models = t.named("model", limits::MODELS, |t, name| t.table(name, |t| Model::read(t, name)).map(Arc::new));
         let named = names_below(t, "cloud");
         let clouds = t.named("cloud", limits::CLOUDS, |t, name| t.table(name, |t| Cloud::read(t, name)));
         let rules = limits::LINK_RULES;
@@ -205,8 +211,21 @@ impl Config {
         let downlinks = t.named("downlink", rules, |t, name| t.table(name, |t| Downlink::read(t, name, &named)));
         let (shadow, shadow_syncs) = t.table("shadow", |t| shadow::read(t, &named));
         let gateway = gateway?;
-        let config =
-            Config { gateway, log, metrics, http, store, shadow, shadow_syncs, clouds, uplinks, downlinks, components };
+        let config = Config {
+            gateway,
+            log,
+            metrics,
+            http,
+            store,
+            shadow,
+            shadow_syncs,
+            clouds,
+            uplinks,
+            downlinks,
+            onnxruntime,
+            models,
+            components,
+        };
         checks::all(t, &config);
         Some(config)
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{DirGrant, GrantTable, HttpGrant, KvGrant};
+use crate::config::{DirGrant, GrantTable, HttpGrant, KvGrant, ModelLoadGrant};
 use crate::topic::Topic;
 
 pub use denied::{Denied, EXAMPLE, Refused};
@@ -85,6 +85,16 @@ impl Grants {
     pub fn kv_write(&self, bucket: &str) -> Result<&KvGrant, Denied> {
         let grant = self.kv(bucket)?;
         if grant.read_only { Err(self.deny(Refused::ReadOnly(bucket.to_owned()))) } else { Ok(grant) }
+    }
+
+    /// What configuration calls the model that the guest calls by this name.
+    pub fn model(&self, name: &str) -> Result<&Arc<str>, Denied> {
+        self.table.model.get(name).ok_or_else(|| self.deny(Refused::Model(name.to_owned())))
+    }
+
+    /// What a model that the guest brings itself may take.
+    pub fn model_load(&self) -> Result<&ModelLoadGrant, Denied> {
+        self.table.model_load.as_ref().ok_or_else(|| self.deny(Refused::ModelLoad))
     }
 
     /// What to link for an interface that it imports, named as in `edgewit:pubsub/publisher@0.1.0`.

@@ -44,6 +44,32 @@ pub const COMPONENTS: usize = 512;
 pub const ENTRIES_PER_COMPONENT: usize = 256;
 /// Length in bytes of a name that configuration gives to something.
 pub const NAME_BYTES: usize = 64;
+/// Models in one configuration. More are refused by `check`.
+pub const MODELS: usize = 64;
+/// A model's file. Larger is not read.
+pub const MODEL_BYTES: u64 = 1024 * MIB;
+/// A model that a component brings itself. Larger is refused with `too-large`.
+pub const MODEL_LOAD_BYTES: Range<u64> = range(4 * MIB, KIB, 1024 * MIB);
+/// What a model may take: its plan where it computes in the gateway, its process's address space where it has one of
+/// its own. One that needs more is refused when it loads.
+pub const MODEL_MEMORY: Range<u64> = range(64 * MIB, MIB, 65_536 * MIB);
+/// One inference. Past it whoever asked gets `timeout`.
+pub const MODEL_TIME: Range<Duration> =
+    range(Duration::from_secs(1), Duration::from_millis(1), Duration::from_secs(600));
+/// Reading, optimising and planning a model. One that takes longer is refused.
+pub const MODEL_LOAD_TIME: Duration = Duration::from_secs(120);
+/// Inferences of one model at once, each on a thread of its own. More wait.
+pub const MODEL_INSTANCES: Range<u64> = range(1, 1, 64);
+/// Requests that wait for one model. More are refused as busy.
+pub const MODEL_QUEUE: Range<u64> = range(16, 1, 4096);
+/// Inferences before a model that was loaded answers anybody.
+pub const MODEL_WARM_UP: Range<u64> = range(1, 0, 1000);
+/// Threads that onnxruntime divides one inference among.
+pub const MODEL_THREADS: Range<u64> = range(1, 1, 64);
+/// Inputs, and outputs, of one model. One with more is refused.
+pub const MODEL_PORTS: usize = 64;
+/// Dimensions of a tensor. More are refused.
+pub const TENSOR_DIMENSIONS: usize = 16;
 /// The configuration file. Larger is not read.
 pub const CONFIG_BYTES: u64 = 4 * MIB;
 /// A component's artifact. Larger is not read.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use edgewit_domain::config::{Component, Config, line_of};
 use edgewit_sandbox::Exports;
-use edgewit_sandbox::worker::WorkerCommand;
+use edgewit_worker::WorkerCommand;
 use serde::Serialize;
 
 use crate::cloud::LinkFiles;

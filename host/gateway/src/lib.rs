@@ -40,7 +40,7 @@ pub mod trial;
 mod values;
 mod window;
 
-pub use edgewit_sandbox::worker::WorkerCommand;
+pub use edgewit_worker::WorkerCommand;
 pub use files::FileError;
 pub use gateway::{Gateway, Options, run};
 pub use hub::{Hub, HubCounts, PublishError, Stream};

@@ -229,7 +229,7 @@ mod tests {
 
     use edgewit_domain::config::{Config, Profile};
     use edgewit_sandbox::artifact::DigestIndex;
-    use edgewit_sandbox::worker::WorkerCommand;
+    use edgewit_worker::WorkerCommand;
     use tracing::Dispatch;
 
     use super::*;

@@ -116,6 +116,8 @@ fn in_force(running: &Config, new: &Config) -> Config {
         clouds: new.clouds.clone(),
         uplinks: new.uplinks.clone(),
         downlinks: new.downlinks.clone(),
+        onnxruntime: new.onnxruntime.clone(),
+        models: new.models.clone(),
         components: new.components.clone(),
     }
 }

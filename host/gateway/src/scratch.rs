@@ -13,7 +13,7 @@ use cap_std::fs::Dir;
 use edgewit_domain::config::Profile;
 use edgewit_sandbox::artifact::{Digest, DigestIndex, Loader};
 use edgewit_sandbox::engine::{Engine, EngineError};
-use edgewit_sandbox::worker::WorkerCommand;
+use edgewit_worker::WorkerCommand;
 
 use crate::files::ConfigFile;
 use crate::loading::Source;

@@ -17,8 +17,8 @@ use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::shadow::Telling;
 use edgewit_domain::topic::{Topic, TopicError};
-use edgewit_sandbox::worker::WorkerCommand;
 use edgewit_sandbox::{Exports, Instance};
+use edgewit_worker::WorkerCommand;
 
 use crate::error::chain;
 use crate::files::{ConfigFile, FileError};

@@ -15,18 +15,18 @@ use std::time::Instant;
 use cap_std::fs::Dir;
 use edgewit_domain::config::Profile;
 use edgewit_domain::limits;
+use edgewit_worker::WorkerCommand;
 use wasmtime::component::Component;
 
 use crate::engine::Engine;
 use crate::inspect::Surface;
-use crate::worker::{self, CompileLimits, WorkerCommand};
+use crate::worker::{self, CompileLimits};
 
 mod cache;
-mod digest;
 mod error;
 mod flight;
 
-pub use digest::{Digest, NotADigest};
+pub use edgewit_domain::digest::{Digest, NotADigest};
 pub use error::LoadError;
 
 use cache::Cache;

@@ -4,6 +4,7 @@
 //! of these is asked.
 
 mod memory;
+mod models;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,8 +15,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
+use edgewit_domain::config::ModelLoadGrant;
 use edgewit_domain::ledger::BucketId;
 use edgewit_domain::message::{Message, WallTime};
+use edgewit_domain::model::{InferenceError, Named};
 use edgewit_domain::shadow::{Limits, ShadowId, ShadowName, Stored, ThingName};
 use edgewit_domain::timer::Timers;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -23,6 +26,7 @@ use hyper::body::{Bytes, Incoming};
 use tokio::sync::watch;
 
 pub use memory::{EndlessRoom, MemoryShadows, MemoryValues};
+pub use models::NoModels;
 
 /// Everything that one instance is given. Cheap to clone; made anew for each component, not for each instance.
 #[derive(Clone)]
@@ -38,6 +42,7 @@ pub struct Services {
     pub rooms: Arc<dyn Rooms>,
     pub values: Arc<dyn Values>,
     pub shadows: Arc<dyn Shadows>,
+    pub models: Arc<dyn Models>,
     pub interrupter: Interrupter,
     pub log_dropped: LogCounter,
 }
@@ -93,6 +98,24 @@ pub trait Shadows: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ShadowsError(pub String);
+
+/// The models that there are. Whether a component may use one is not asked here.
+pub trait Models: Send + Sync {
+    /// The one that configuration calls so, loaded or not.
+    fn model(&self, name: &str) -> Option<Arc<dyn Model>>;
+
+    /// One that a guest has brought, to be had as long as somebody holds what comes of it.
+    fn load(&self, bytes: Vec<u8>, grant: ModelLoadGrant) -> Loading;
+}
+
+/// What computes. The same for all who use it, and another one behind the same name when its file has changed.
+pub trait Model: Send + Sync {
+    /// One inference. To drop what is returned gives it up.
+    fn run(&self, inputs: Named) -> Inference;
+}
+
+pub type Loading = Pin<Box<dyn Future<Output = Result<Arc<dyn Model>, InferenceError>> + Send>>;
+pub type Inference = Pin<Box<dyn Future<Output = Result<Named, InferenceError>> + Send>>;
 
 /// Ends what an instance is doing, from another thread: a blocking call at once, a computation within a tick or two.
 #[derive(Clone, Debug)]

@@ -6,38 +6,20 @@
 //! component, and it ends with its parent. The gateway trusts nothing that comes back except by length: whatever
 //! the child writes is at worst wrong code, and the child had nothing but the component to get it from.
 //!
-//! `parent` starts and bounds the child, `child` is what runs in it, `confine` its limits, `frame` what passes
-//! between them.
+//! `parent` starts and bounds the child, `child` is what runs in it, `frame` what passes between them.
 
-use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use edgewit_domain::limits;
+use edgewit_worker::Confinement;
 
 mod child;
-mod confine;
 mod frame;
 mod parent;
 
 pub use child::main;
 pub(crate) use parent::compile;
-
-/// How the child is started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerCommand {
-    pub program: PathBuf,
-    pub args: Vec<OsString>,
-}
-
-impl WorkerCommand {
-    /// This very binary, even if its file has been replaced since: the child must be built with the same
-    /// wasmtime.
-    pub fn this_binary() -> WorkerCommand {
-        WorkerCommand { program: "/proc/self/exe".into(), args: vec!["worker".into(), "compile".into()] }
-    }
-}
 
 /// What one compile may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +35,6 @@ impl Default for CompileLimits {
     fn default() -> CompileLimits {
         CompileLimits { memory: limits::COMPILE_MEMORY, time: limits::COMPILE_TIME, output: limits::COMPILED_BYTES }
     }
-}
-
-/// How far the kernel let the child shut itself in. Its limits and its want of file descriptors hold in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confinement {
-    /// No Landlock in this kernel.
-    None,
-    /// An older Landlock: the file system is closed, the network may not be.
-    Partial,
-    Full,
 }
 
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! The arrows between the crates: `cli → gateway → {sandbox, net, store} → domain`, and none other.
+//! The arrows between the crates: `cli → gateway → {sandbox, net, store} → domain`, and none other; what computes and
+//! what compiles share how a child of this binary is kept.
 
 use super::File;
 
@@ -7,9 +8,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("host/domain", &[]),
     ("host/store", &["edgewit-domain"]),
     ("host/net", &["edgewit-domain"]),
-    ("host/sandbox", &["edgewit-domain"]),
-    ("host/gateway", &["edgewit-domain", "edgewit-store", "edgewit-net", "edgewit-sandbox"]),
-    ("host/cli", &["edgewit-domain", "edgewit-gateway", "edgewit-sandbox"]),
+    ("host/worker", &["edgewit-domain"]),
+    ("host/sandbox", &["edgewit-domain", "edgewit-worker"]),
+    ("host/inference", &["edgewit-domain", "edgewit-worker"]),
+    (
+        "host/gateway",
+        &["edgewit-domain", "edgewit-store", "edgewit-net", "edgewit-sandbox", "edgewit-inference", "edgewit-worker"],
+    ),
+    ("host/cli", &["edgewit-domain", "edgewit-gateway", "edgewit-sandbox", "edgewit-inference", "edgewit-worker"]),
     ("guest-sdk", &[]),
     ("xtask", &[]),
 ];
@@ -20,7 +26,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("anyhow", &["host/cli", "xtask", "benches"], "errors are typed outside the command line"),
     (
         "tokio",
-        &["host/net", "host/sandbox", "host/gateway", "host/cli", "benches"],
+        &["host/net", "host/inference", "host/sandbox", "host/gateway", "host/cli", "benches"],
         "the domain and the store are synchronous",
     ),
 ];

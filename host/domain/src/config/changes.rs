@@ -18,6 +18,7 @@ pub struct Changes {
     pub uplinks: Differences,
     pub downlinks: Differences,
     pub shadow_syncs: Differences,
+    pub models: Differences,
     /// Keys of the gateway itself that differ and take effect at once.
     pub gateway: Vec<&'static str>,
     /// Keys that differ and take effect only when the gateway starts again.
@@ -66,6 +67,7 @@ impl Changes {
             ("uplink", &self.uplinks),
             ("downlink", &self.downlinks),
             ("shadow.sync", &self.shadow_syncs),
+            ("model", &self.models),
         ];
         let tables = tables.into_iter().flat_map(|(kind, Differences { added, removed, changed })| {
             [added, removed, changed].into_iter().flatten().map(move |name| format!("{kind}.{name}"))
@@ -101,12 +103,18 @@ impl Config {
             clouds,
             uplinks,
             downlinks,
+            onnxruntime,
+            models,
             components: _,
         } = self;
         let Gateway { thing, data, control, profile, grace } = gateway;
         let Log { level, format } = log;
         let Store { engine, bytes, keep } = store;
-        let at_once = [("gateway.grace", *grace != new.gateway.grace), ("log.level", *level != new.log.level)];
+        let at_once = [
+            ("gateway.grace", *grace != new.gateway.grace),
+            ("log.level", *level != new.log.level),
+            ("onnxruntime", *onnxruntime != new.onnxruntime),
+        ];
         let at_start = [
             ("gateway.thing", *thing != new.gateway.thing),
             ("gateway.data", *data != new.gateway.data),
@@ -125,6 +133,7 @@ impl Config {
         changes.uplinks = Differences::of(uplinks, &new.uplinks);
         changes.downlinks = Differences::of(downlinks, &new.downlinks);
         changes.shadow_syncs = Differences::of(shadow_syncs, &new.shadow_syncs);
+        changes.models = Differences::of(models, &new.models);
         changes.gateway = differing(&at_once);
         changes.needs_restart = differing(&at_start);
     }

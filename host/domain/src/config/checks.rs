@@ -18,6 +18,7 @@ type Name = Arc<str>;
 
 pub(super) fn all(t: &mut Table, config: &Config) {
     shared_buckets(t, config);
+    granted_models(t, config);
     queues_in_store(t, config);
     answers_of_shadows(t, config);
     shadow_syncs(t, config);
@@ -52,6 +53,21 @@ fn shared_buckets(t: &mut Table, config: &Config) {
                 format!("the shared bucket has {here} here, and {there} in component.{other}.grant.kv"),
                 format!("write {{ bucket = \"shared\", bytes = \"{there}\" }} here, or the same other size in both"),
             );
+        }
+    }
+}
+
+/// A grant for a model that is not there would be found out only when a component asks for it.
+fn granted_models(t: &mut Table, config: &Config) {
+    for component in config.components.values() {
+        for (name, model) in component.grants.model.iter().filter(|(_, model)| !config.models.contains_key(*model)) {
+            let known: Vec<&str> = config.models.keys().map(|name| &**name).collect();
+            let cure = match known.is_empty() {
+                true => format!("add [model.{model}] and its `file`"),
+                false => format!("add [model.{model}] and its `file`, or name one of {}", known.join(", ")),
+            };
+            let place = ["component", &component.name, "grant", "model", name];
+            t.mistake_at(&place, format!("there is no [model.{model}]"), cure);
         }
     }
 }

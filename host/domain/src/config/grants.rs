@@ -13,6 +13,7 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::mistake::{Wrong, quoted, wrong};
+use super::model::{self, ModelLoadGrant};
 use super::origin::{network, origin};
 use super::scalar::{self, choice, path, text};
 use super::source::Table;
@@ -39,6 +40,10 @@ pub struct GrantTable {
     pub kv: BTreeMap<Arc<str>, KvGrant>,
     /// Shadows that it may use, by name.
     pub shadow: BTreeMap<Arc<str>, ShadowGrant>,
+    /// Models that it may use, each `[model.NAME]`, by the name that the guest says.
+    pub model: BTreeMap<Arc<str>, Arc<str>>,
+    /// Models that it may bring itself.
+    pub model_load: Option<ModelLoadGrant>,
     /// The gateway's own, whose shadows are meant where no thing is named. There is always one in a configuration.
     pub thing: Option<ThingName>,
 }
@@ -84,6 +89,8 @@ impl GrantTable {
             dir: t.named("dir", entries, |t, name| t.table(name, DirGrant::read)),
             kv: t.named("kv", entries, KvGrant::read),
             shadow: t.named("shadow", entries, ShadowGrant::read),
+            model: t.named("model", entries, |t, name| t.optional(name, model::reference)),
+            model_load: t.optional_table("model-load", ModelLoadGrant::read),
             thing: t.names.thing.as_deref().and_then(|own| ThingName::parse(own).ok()),
         }
     }

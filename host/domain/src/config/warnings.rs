@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::values::show_size;
+use super::values::{show_duration, show_size};
 use super::{Cloud, Component, Config, StoreEngine};
 use crate::ledger::BucketId;
 use crate::limits::HOPS;
@@ -48,6 +48,7 @@ impl Config {
             possible_circles(self, Through::Refusing).iter().map(|circle| Warning::at("", refusing_warning(circle))),
         );
         told.extend(self.lonely_buckets());
+        told.extend(self.model_warnings());
         told.extend(self.store_warnings());
         told.extend(self.clouds.values().flat_map(|cloud| self.cloud_warnings(cloud)));
         told.extend(self.overlapping_downlinks());
@@ -68,6 +69,25 @@ impl Config {
             let path = format!("component.{component}.grant.kv.{bucket}");
             Warning::at(path, "shared with nobody: no other component is granted it")
         })
+    }
+
+    fn model_warnings(&self) -> Vec<Warning> {
+        let mut told = Vec::new();
+        for model in self.models.values() {
+            let users =
+                || self.components.values().filter(|of| of.grants.model.values().any(|name| *name == model.name));
+            if users().next().is_none() {
+                let idle = "loaded for nobody: no component is granted it";
+                told.push(Warning::at(format!("model.{}", model.name), idle));
+            }
+            for component in users().filter(|component| component.limits.wall < model.time) {
+                let (time, wall) = (show_duration(model.time), show_duration(component.limits.wall));
+                let path = format!("component.{}.limits.wall", component.name);
+                let early = format!("{wall} end a handling before model.{} may take its {time}", model.name);
+                told.push(Warning::at(path, early));
+            }
+        }
+        told
     }
 
     fn store_warnings(&self) -> Vec<Warning> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::config::values::show_size;
 use crate::config::{Allow, GrantTable, HttpGrant, KvGrant, ShadowGrant, Which, is_name};
 use crate::ledger::BucketId;
-use crate::limits::{NAME_BYTES, TIMERS_PENDING};
+use crate::limits::{MODEL_LOAD_BYTES, NAME_BYTES, TIMERS_PENDING};
 use crate::shadow::ThingName;
 use crate::topic::Topic;
 
@@ -43,6 +43,12 @@ pub enum Refused {
         which: Which,
         allow: Allow,
     },
+    /// An interface of `wasi:nn`, with no model granted.
+    Models,
+    /// A model, by the name that the guest says.
+    Model(String),
+    /// To bring a model itself.
+    ModelLoad,
     Http {
         https: bool,
         host: String,
@@ -104,6 +110,9 @@ impl fmt::Display for Detail {
                     Which::EveryNamed => write!(f, "{all} every named shadow of `{thing}`")?,
                 }
             }
+            Refused::Models => f.write_str("import wasi:nn: it has no model")?,
+            Refused::Model(name) => write!(f, "use the model `{}`", name.escape_debug())?,
+            Refused::ModelLoad => f.write_str("bring a model itself")?,
             Refused::Http { https, host, port } => {
                 write!(f, "send requests to `{}`", origin(*https, host, *port).escape_debug())?;
             }
@@ -112,7 +121,9 @@ impl fmt::Display for Detail {
             }
         }
         match (&self.refused, &self.cure) {
-            (Refused::Publisher, Some(cure)) => write!(f, "; lines such as these would permit it:\n{cure}"),
+            (Refused::Publisher | Refused::Models, Some(cure)) => {
+                write!(f, "; lines such as these would permit it:\n{cure}")
+            }
             (_, Some(cure)) => write!(f, "; these lines would permit it:\n{cure}"),
             (Refused::Reserved(_), None) => f.write_str(": only the gateway's services do, and no grant changes that"),
             (_, None) => f.write_str(": no configuration can name that, choose another name for it"),
@@ -144,6 +155,9 @@ fn cure(component: &str, table: &GrantTable, refused: &Refused) -> Option<String
             };
             ("shadow", format!("{} = {}", key(&name), shadow_line(table, Some(thing), which, allow)))
         }
+        Refused::Models => ("model", format!("model = \"model\"  {EXAMPLE}")),
+        Refused::Model(name) => ("model", is_name(name).then(|| format!("{name} = {}", quoted(name)))?),
+        Refused::ModelLoad => ("model-load", format!("bytes = {}", quoted(&show_size(MODEL_LOAD_BYTES.default)))),
         Refused::Timers => ("timer", format!("pending = {}", TIMERS_PENDING.default)),
         Refused::Http { https, host, port } => {
             let name = free_name(name_of_host(host), &table.http);

@@ -29,14 +29,15 @@ enum Needs {
     Dir,
     KeyValue,
     Shadow,
+    Model,
     /// No grant gives it.
     Never,
 }
 
-use Needs::{Dir, Http, KeyValue, Never, Nothing, Publish, Shadow, Timer};
+use Needs::{Dir, Http, KeyValue, Model, Never, Nothing, Publish, Shadow, Timer};
 
 /// Package, version, interface, needs. `*` stands for every release of that line.
-const INTERFACES: [(&str, &str, &str, Needs); 40] = [
+const INTERFACES: [(&str, &str, &str, Needs); 44] = [
     ("edgewit:pubsub", "0.1.*", "types", Nothing),
     ("edgewit:pubsub", "0.1.*", "publisher", Publish),
     ("edgewit:shadow", "0.1.*", "types", Nothing),
@@ -48,6 +49,10 @@ const INTERFACES: [(&str, &str, &str, Needs); 40] = [
     ("wasi:keyvalue", "0.2.0-draft", "atomics", KeyValue),
     ("wasi:keyvalue", "0.2.0-draft", "batch", KeyValue),
     ("wasi:logging", "0.1.0-draft", "logging", Nothing),
+    ("wasi:nn", "0.2.0-rc-2024-10-28", "tensor", Model),
+    ("wasi:nn", "0.2.0-rc-2024-10-28", "graph", Model),
+    ("wasi:nn", "0.2.0-rc-2024-10-28", "inference", Model),
+    ("wasi:nn", "0.2.0-rc-2024-10-28", "errors", Model),
     ("wasi:cli", "0.2.*", "environment", Nothing),
     ("wasi:cli", "0.2.*", "exit", Nothing),
     ("wasi:cli", "0.2.*", "stdin", Nothing),
@@ -88,7 +93,8 @@ pub(super) fn judge(grants: &Grants, import: &str) -> Import {
         Timer if table.timer_pending.is_none() => Import::Denied(grants.deny(Refused::Timers)),
         KeyValue if table.kv.is_empty() => Import::Denied(grants.deny(Refused::KeyValue)),
         Shadow if table.shadow.is_empty() => Import::Denied(grants.deny(Refused::ShadowStore)),
-        Publish | Timer | KeyValue | Shadow => Import::Granted,
+        Model if table.model.is_empty() && table.model_load.is_none() => Import::Denied(grants.deny(Refused::Models)),
+        Publish | Timer | KeyValue | Shadow | Model => Import::Granted,
         Http if !table.http.is_empty() => Import::Granted,
         Dir if !table.dir.is_empty() => Import::Granted,
         Http | Dir | Never => Import::Stub,

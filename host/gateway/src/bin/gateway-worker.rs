@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["run", config] => run(config),
         ["ask", socket] => ask(Path::new(socket)),
+        ["infer"] => edgewit_inference::worker::main(),
         _ => edgewit_sandbox::worker::main(),
     }
 }

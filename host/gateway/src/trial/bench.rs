@@ -10,7 +10,9 @@ use edgewit_domain::handling::{Delivery, Effects, Outcome, StartReason, Tick, Ti
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin};
 use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
-use edgewit_sandbox::{EndlessRoom, Instance, Interrupter, LogCounter, MemoryShadows, MemoryValues, Services};
+use edgewit_sandbox::{
+    EndlessRoom, Instance, Interrupter, LogCounter, MemoryShadows, MemoryValues, NoModels, Services,
+};
 
 use super::{Beside, TrialOutcome, not_asked};
 use crate::clock::{Clock, wall};
@@ -51,6 +53,7 @@ impl Bench {
             rooms: Arc::new(EndlessRoom),
             values: values.clone(),
             shadows: shadows.clone(),
+            models: Arc::new(NoModels),
             interrupter: Interrupter::new(),
             log_dropped: LogCounter::default(),
         };

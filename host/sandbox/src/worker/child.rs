@@ -6,8 +6,8 @@
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use super::Confinement;
-use super::confine;
+use edgewit_worker::{self as worker, Confinement, Reach};
+
 use super::frame::{Reply, Request, Status};
 use crate::engine;
 
@@ -22,14 +22,14 @@ pub fn main() -> ExitCode {
 
 fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     let request = Request::read(input)?;
-    confine::end_with_parent(request.parent)?;
+    worker::end_with_parent(request.parent)?;
     // Looking at the CPU may need files on some machines.
     let engine = match engine::compiler(request.profile) {
         Ok(engine) => engine,
         Err(error) => return reply(output, Status::Failed, Confinement::None, error.to_string().as_bytes()),
     };
-    let confinement = match confine::close().and_then(|confinement| {
-        confine::limit(request.memory, request.cpu_seconds)?;
+    let confinement = match worker::close(Reach::Nothing).and_then(|confinement| {
+        worker::limit(Some(request.memory), Some(request.cpu_seconds), Reach::Nothing)?;
         Ok(confinement)
     }) {
         Ok(confinement) => confinement,

@@ -6,8 +6,7 @@
 use std::io::{self, Read, Write};
 
 use edgewit_domain::config::Profile;
-
-use super::Confinement;
+use edgewit_worker::Confinement;
 
 /// What the child is told before the component's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,25 +5,20 @@
 //! second ends the child when time is up, which ends every read and write of the first.
 
 use std::io::{self, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edgewit_domain::config::Profile;
 use edgewit_domain::limits::KIB;
-
-use rustix::process::{Pid, Signal, kill_process_group};
+use edgewit_worker::{WorkerCommand, end, kill, last_words, words};
+use rustix::process::Signal;
 
 use super::frame::{Reply, Request, Status};
-use super::{CompileLimits, Compiled, WorkerCommand, WorkerError};
-
-/// Kept of a refusal's reason, and of what a dying child wrote to its standard error.
-const WORDS: u64 = 4 * KIB;
-/// A child that closed its end without an answer gets this long to die of its own cause.
-const LEAVE: Duration = Duration::from_secs(1);
+use super::{CompileLimits, Compiled, WorkerError};
 
 /// Compiles `wasm` in a child, and writes the code to `out`.
 pub(crate) fn compile(
@@ -34,7 +29,8 @@ pub(crate) fn compile(
     out: &mut dyn Write,
 ) -> Result<Compiled, WorkerError> {
     let threads = threads(profile);
-    let mut child = start(command, threads).map_err(WorkerError::Start)?;
+    let started = command.verb("compile").env("RAYON_NUM_THREADS", threads.to_string()).spawn();
+    let mut child = started.map_err(WorkerError::Start)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let request = Request {
         profile,
@@ -81,21 +77,6 @@ fn threads(profile: Profile) -> u64 {
         Profile::Standard => thread::available_parallelism().map_or(1, |count| count.get().min(4) as u64),
         Profile::Small => 1,
     }
-}
-
-fn start(command: &WorkerCommand, threads: u64) -> io::Result<Child> {
-    Command::new(&command.program)
-        .args(&command.args)
-        .env_clear()
-        .env("RAYON_NUM_THREADS", threads.to_string())
-        // glibc reserves address space for each thread's own heap, which counts towards the limit.
-        .env("MALLOC_ARENA_MAX", "1")
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
 }
 
 /// Runs `talk` while a second thread watches the time.
@@ -153,28 +134,6 @@ fn copy(input: &mut impl Read, bytes: u64, out: &mut dyn Write) -> Result<(), Ta
     Ok(())
 }
 
-/// Ends the child: at once, unless it is dying anyway and its cause of death is of interest.
-fn end(child: &mut Child, dying: bool) -> io::Result<ExitStatus> {
-    let deadline = Instant::now() + LEAVE;
-    while dying && Instant::now() < deadline {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    kill(child);
-    child.wait()
-}
-
-/// Kills the child and whatever it started. To be called before the child is waited for: its number may belong to
-/// another process afterwards.
-fn kill(child: &Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself this very moment.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-}
-
 /// Why the child ended without an answer.
 fn death(status: io::Result<ExitStatus>, stderr: Option<ChildStderr>, limits: &CompileLimits) -> WorkerError {
     let words = stderr.map(|mut stderr| last_words(&mut stderr)).unwrap_or_default();
@@ -186,21 +145,6 @@ fn death(status: io::Result<ExitStatus>, stderr: Option<ChildStderr>, limits: &C
         Ok(status) => WorkerError::Died { status: status.to_string(), words },
         Err(error) => WorkerError::Died { status: error.to_string(), words },
     }
-}
-
-fn last_words(stderr: &mut ChildStderr) -> String {
-    // Should anything else still hold the other end, what is there has to do.
-    match rustix::io::ioctl_fionbio(&*stderr, true) {
-        Ok(()) => words(stderr),
-        Err(_) => String::new(),
-    }
-}
-
-fn words(input: &mut impl Read) -> String {
-    let mut bytes = Vec::new();
-    // What could be read until an error is as good as it gets.
-    let _ = input.take(WORDS).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {

@@ -17,7 +17,8 @@ use edgewit_domain::limits::MIB;
 use edgewit_sandbox::artifact::{Digest, DigestIndex, LoadError, Loader};
 use edgewit_sandbox::engine::Engine;
 use edgewit_sandbox::inspect::InspectError;
-use edgewit_sandbox::worker::{CompileLimits, WorkerCommand};
+use edgewit_sandbox::worker::CompileLimits;
+use edgewit_worker::WorkerCommand;
 use rustix::fs::{CWD, FileType, Mode, mkfifoat, mknodat};
 use tempfile::TempDir;
 

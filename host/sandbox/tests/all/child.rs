@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use edgewit_sandbox::worker::WorkerCommand;
+use edgewit_worker::WorkerCommand;
 
 use crate::artifact::WORKER;
 

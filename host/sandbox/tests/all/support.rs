@@ -17,11 +17,11 @@ use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
 use edgewit_sandbox::artifact::{Artifact, Digest, DigestIndex, Loader};
 use edgewit_sandbox::engine::Engine;
-use edgewit_sandbox::worker::WorkerCommand;
 use edgewit_sandbox::{
     EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Instance, Interrupter, LinkError, LogCounter,
-    MemoryShadows, MemoryValues, Prepared, Services,
+    MemoryShadows, MemoryValues, NoModels, Prepared, Services,
 };
+use edgewit_worker::WorkerCommand;
 
 pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Profile::Standard).unwrap());
 
@@ -110,6 +110,7 @@ pub fn services(component: &Component) -> Services {
         rooms: Arc::new(EndlessRoom),
         values: Arc::new(MemoryValues::default()),
         shadows: Arc::new(MemoryShadows::default()),
+        models: Arc::new(NoModels),
         interrupter: Interrupter::new(),
         log_dropped: LogCounter::default(),
     }

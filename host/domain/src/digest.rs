@@ -1,4 +1,4 @@
-//! A SHA-256: what an artifact is called, and how its compiled code is recognised.
+//! A SHA-256: what an artifact or a model is called, and how compiled code is recognised.
 //!
 //! It is compared as a whole and shown in lower-case hexadecimal, never shortened where it decides something.
 

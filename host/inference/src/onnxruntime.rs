@@ -1,0 +1,1 @@
+//! onnxruntime: a shared library of somebody else, only ever loaded in a child.

@@ -1,0 +1,7 @@
+//! `edgewit worker infer`.
+
+use std::process::ExitCode;
+
+pub fn main() -> ExitCode {
+    todo!()
+}
