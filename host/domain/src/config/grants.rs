@@ -89,7 +89,7 @@ impl GrantTable {
             dir: t.named("dir", entries, |t, name| t.table(name, DirGrant::read)),
             kv: t.named("kv", entries, KvGrant::read),
             shadow: t.named("shadow", entries, ShadowGrant::read),
-            model: t.named("model", entries, |t, name| t.optional(name, model::reference)),
+            model: t.table("model", model::read_grants),
             model_load: t.optional_table("model-load", ModelLoadGrant::read),
             thing: t.names.thing.as_deref().and_then(|own| ThingName::parse(own).ok()),
         }

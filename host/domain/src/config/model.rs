@@ -190,8 +190,27 @@ impl ModelLoadGrant {
     }
 }
 
+/// `[component.NAME.grant.model]`: the names are the guest's, who may have been written for another host.
+pub(super) fn read_grants(t: &mut Table) -> BTreeMap<Arc<str>, Arc<str>> {
+    let names = t.keys();
+    let mut granted = BTreeMap::new();
+    for (place, name) in names.into_iter().enumerate() {
+        if place == limits::ENTRIES_PER_COMPONENT {
+            t.mistake(&name, "one model too many", format!("at most {place} can be here"));
+        }
+        if name.is_empty() || name.len() > limits::NAME_BYTES {
+            let problem = format!("a name of {} characters is none that a model can have here", name.len());
+            t.mistake(&name, problem, format!("use 1 to {}", limits::NAME_BYTES));
+        }
+        if let Some(model) = t.optional(&name, reference) {
+            granted.insert(Arc::from(name), model);
+        }
+    }
+    granted
+}
+
 /// The name of a model, as a grant refers to it.
-pub(super) fn reference(value: &DeValue, names: &Names) -> Result<Arc<str>, Wrong> {
+fn reference(value: &DeValue, names: &Names) -> Result<Arc<str>, Wrong> {
     let name = text(value, names)?;
     if super::is_name(name) {
         return Ok(Arc::from(name));

@@ -156,7 +156,9 @@ fn cure(component: &str, table: &GrantTable, refused: &Refused) -> Option<String
             ("shadow", format!("{} = {}", key(&name), shadow_line(table, Some(thing), which, allow)))
         }
         Refused::Models => ("model", format!("model = \"model\"  {EXAMPLE}")),
-        Refused::Model(name) => ("model", is_name(name).then(|| format!("{name} = {}", quoted(name)))?),
+        Refused::Model(name) if name.is_empty() || name.len() > NAME_BYTES => return None,
+        Refused::Model(name) if is_name(name) => ("model", format!("{name} = {}", quoted(name))),
+        Refused::Model(name) => ("model", format!("{} = \"model\"  {EXAMPLE}", key(name))),
         Refused::ModelLoad => ("model-load", format!("bytes = {}", quoted(&show_size(MODEL_LOAD_BYTES.default)))),
         Refused::Timers => ("timer", format!("pending = {}", TIMERS_PENDING.default)),
         Refused::Http { https, host, port } => {

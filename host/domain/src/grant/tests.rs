@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
-use crate::limits::{KV_BYTES, MIB, TIMERS_PENDING};
+use crate::limits::{KV_BYTES, MIB, NAME_BYTES, TIMERS_PENDING};
 use crate::shadow::{Limits, Update};
 use crate::topic::Filter;
 
@@ -59,6 +59,28 @@ fn what_is_not_granted_is_denied_with_its_cure() {
         none.kv("State 1\n"),
         "component `alarm` may not open the bucket `State 1\\n`: no configuration can name that, choose another name \
          for it",
+    );
+    check(
+        none.model("anomaly"),
+        "component `alarm` may not use the model `anomaly`; these lines would permit it:\n\
+         [component.alarm.grant.model]\nanomaly = \"anomaly\"",
+    );
+    check(
+        none.model("Net \"2\""),
+        "component `alarm` may not use the model `Net \\\"2\\\"`; these lines would permit it:\n\
+         [component.alarm.grant.model]\n\"Net \\\"2\\\"\" = \"model\"  # an example: put your own here",
+    );
+    check(
+        none.model(&"x".repeat(NAME_BYTES + 1)),
+        &format!(
+            "component `alarm` may not use the model `{}`: no configuration can name that, choose another name for it",
+            "x".repeat(NAME_BYTES + 1)
+        ),
+    );
+    check(
+        none.model_load(),
+        "component `alarm` may not bring a model itself; these lines would permit it:\n\
+         [component.alarm.grant.model-load]\nbytes = \"4MiB\"",
     );
     assert!(none.dirs().is_empty());
 }
@@ -235,7 +257,7 @@ fn an_import_is_linked_by_grant() {
     let none = grants("");
     let all = grants(
         "publish.all = \"#\"\ntimer.pending = 3\nhttp.api = \"https://api.example\"\ndir.data = { path = \"/data\" }\n\
-         kv.state = \"own\"\nshadow.own.allow = [\"read\"]",
+         kv.state = \"own\"\nshadow.own.allow = [\"read\"]\nmodel-load.bytes = \"1MiB\"",
     );
     assert_eq!(all.timer_pending(), Ok(3));
     let word = |import: Import| match import {
@@ -252,6 +274,9 @@ fn an_import_is_linked_by_grant() {
         ("edgewit:timer/scheduler@0.1.0", "denied", "granted"),
         ("edgewit:shadow/store@0.1.0", "denied", "granted"),
         ("edgewit:shadow/types@0.1.0", "free", "free"),
+        ("wasi:nn/graph@0.2.0-rc-2024-10-28", "denied", "granted"),
+        ("wasi:nn/errors@0.2.0-rc-2024-10-28", "denied", "granted"),
+        ("wasi:nn/graph@0.2.0-rc-2024-06-25", "unknown", "unknown"),
         ("wasi:http/outgoing-handler@0.2.12", "stub", "granted"),
         ("wasi:http/types@0.2.0", "free", "free"),
         ("wasi:filesystem/preopens@0.2.3", "stub", "granted"),

@@ -12,6 +12,7 @@ mod config;
 mod ledger;
 #[cfg(test)]
 mod memory;
+mod models;
 #[cfg(test)]
 mod shadow;
 #[cfg(test)]
