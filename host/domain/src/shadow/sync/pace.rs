@@ -22,6 +22,8 @@ struct Lane {
     bucket: TokenBucket,
     under_way: usize,
     waiting: VecDeque<usize>,
+    /// Nothing of it begins but what has to be alone.
+    held: bool,
 }
 
 impl Pace {
@@ -32,7 +34,7 @@ impl Pace {
     /// A lane for one more thing.
     pub fn lane(&mut self) -> usize {
         let bucket = TokenBucket::new(SHADOW_SYNC_RATE_PER_THING, SHADOW_SYNC_RATE_PER_THING);
-        self.lanes.push(Lane { bucket, under_way: 0, waiting: VecDeque::new() });
+        self.lanes.push(Lane { bucket, under_way: 0, waiting: VecDeque::new(), held: false });
         self.lanes.len() - 1
     }
 
@@ -50,7 +52,8 @@ impl Pace {
         for _ in 0..self.lanes.len() {
             self.next = (self.next + 1) % self.lanes.len();
             let Some(lane) = self.lanes.get_mut(self.next) else { continue };
-            if lane.under_way < SHADOW_SYNC_PER_THING
+            if !lane.held
+                && lane.under_way < SHADOW_SYNC_PER_THING
                 && lane.bucket.ready_at() <= now
                 && let Some(shadow) = lane.waiting.pop_front()
             {
@@ -60,6 +63,32 @@ impl Pace {
             }
         }
         None
+    }
+
+    /// Whether one may begin that has to be alone, and has with this.
+    pub fn begin_alone(&mut self, now: Duration, lane: usize) -> bool {
+        let begins = self.alone_at(lane).is_some_and(|at| at <= now);
+        if begins && let Some(lane) = self.lanes.get_mut(lane) {
+            lane.under_way += 1;
+            self.under_way += 1;
+        }
+        begins
+    }
+
+    /// When that may be; none where only an end of others makes room.
+    pub fn alone_at(&self, lane: usize) -> Option<Duration> {
+        let lane = self.lanes.get(lane).filter(|_| self.under_way == 0)?;
+        Some(lane.bucket.ready_at().max(self.total.ready_at()))
+    }
+
+    pub fn hold(&mut self, lane: usize, held: bool) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.held = held;
+        }
+    }
+
+    pub fn is_held(&self, lane: usize) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.held)
     }
 
     pub fn end(&mut self, lane: usize) {
@@ -82,7 +111,8 @@ impl Pace {
         if self.under_way >= SHADOW_SYNC_AT_ONCE {
             return None;
         }
-        let ready = self.lanes.iter().filter(|lane| !lane.waiting.is_empty() && lane.under_way < SHADOW_SYNC_PER_THING);
+        let ready = self.lanes.iter().filter(|lane| !lane.held && lane.under_way < SHADOW_SYNC_PER_THING);
+        let ready = ready.filter(|lane| !lane.waiting.is_empty());
         ready.map(|lane| lane.bucket.ready_at().max(self.total.ready_at())).min()
     }
 }
