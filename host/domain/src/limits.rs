@@ -322,6 +322,8 @@ pub const SHADOW_TOMBSTONE: Duration = Duration::from_secs(48 * 3600);
 /// memory is two documents, and the cloud permits ten requests of a thing.
 pub const SHADOW_SYNC_PER_THING: usize = 10;
 pub const SHADOW_SYNC_AT_ONCE: usize = 64;
+/// Shadows of a thing that have something to say and begin in a row, before one that has only to be looked at.
+pub const SHADOW_SYNC_URGENT_FIRST: usize = 4;
 /// Requests about shadows in a second, to the cloud. The rest wait. The second is the cloud's own limit for one thing.
 pub const SHADOW_SYNC_RATE: Range<u64> = range(50, 1, 1000);
 pub const SHADOW_SYNC_RATE_PER_THING: u64 = 20;

@@ -8,6 +8,7 @@
 mod bench;
 mod deletions;
 mod forbidden;
+mod line;
 mod many;
 mod network;
 mod steps;

@@ -151,7 +151,8 @@ pub(super) struct Entry {
     pub suspect: Option<u32>,
     /// The cloud has answered for it since this began.
     pub answered: bool,
-    pub queued: bool,
+    /// It waits for its turn, and whether it is urgent.
+    pub queued: Option<bool>,
     pub timer: Option<Duration>,
 }
 
@@ -184,7 +185,7 @@ impl Entry {
             blocked,
             suspect: None,
             answered: false,
-            queued: false,
+            queued: None,
             timer: None,
         }
     }

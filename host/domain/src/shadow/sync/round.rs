@@ -90,10 +90,13 @@ impl Sync {
             Phase::Loading(_) | Phase::Committing(_) => None,
             Phase::Idle => match entry.due(online) {
                 Some(at) if at <= now => {
-                    if !entry.queued {
-                        entry.queued = true;
-                        self.pace.wait(entry.lane, index);
+                    let is_urgent = entry.is_dirty();
+                    match entry.queued {
+                        None => self.pace.wait(entry.lane, index, is_urgent),
+                        Some(false) if is_urgent => self.pace.hurry(entry.lane, index),
+                        Some(_) => {}
                     }
+                    entry.queued = entry.queued.max(Some(is_urgent));
                     None
                 }
                 at => at,

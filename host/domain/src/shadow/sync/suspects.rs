@@ -31,7 +31,7 @@ impl Sync {
             let (lane, index) = self.pace.begin(now)?;
             let online = self.online;
             let Some(entry) = self.entry_mut(index) else { return Some((lane, index)) };
-            entry.queued = false;
+            entry.queued = None;
             if !online || entry.suspect.is_none() || !entry.is_idle() || entry.due(online).is_none_or(|at| at > now) {
                 return Some((lane, index));
             }
