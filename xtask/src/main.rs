@@ -1,13 +1,14 @@
 //! `cargo xtask VERB`: the repository's own chores, the same on every machine and in every pipeline.
 //!
 //! This file is the table of verbs and nothing else; what a verb does stands in the module of its name. No verb is part
-//! of the product, and none changes a file that git tracks.
+//! of the product, and only `models` changes files that git tracks.
 
 mod bench;
 mod bomb;
 mod demo;
 mod guests;
 mod languages;
+mod models;
 mod mutants;
 mod process;
 mod python;
@@ -66,6 +67,12 @@ const VERBS: &[Verb] = &[
         arguments: "[--languages]",
         purpose: "build every component and fixture; with --languages those in Python, JavaScript and C, too",
         run: guests::run_verb,
+    },
+    Verb {
+        name: "models",
+        arguments: "[--check]",
+        purpose: "make the models that are checked in; with --check only look whether they still come out the same",
+        run: models::run_verb,
     },
 ];
 

@@ -10,8 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run, say, succeeds};
-use crate::python;
 use crate::toolchain::{self, Missing, Toolchain};
+use crate::{models, python};
 
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "wasi-libc"];
 
@@ -34,15 +34,22 @@ pub fn run_verb(_: &[String]) -> Result<()> {
         install_packages(&["strace"])?;
     }
     mosquitto()?;
-    device_sdk()
+    python()?;
+    device_sdk()?;
+    models::environment()?;
+    Ok(())
+}
+
+/// Debian has the part that makes environments in a package of its own.
+fn python() -> Result<()> {
+    if succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        return Ok(());
+    }
+    install_packages(&["python3", "python3-venv"])
 }
 
 /// AWS's SDK for Python, which speaks for a device in tests.
 fn device_sdk() -> Result<()> {
-    // Debian has the part that makes environments in a package of its own.
-    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
-        install_packages(&["python3", "python3-venv"])?;
-    }
     let requirements = root().join("host/testbed/python/requirements.txt");
     let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     python::environment(&root().join(DEVICE_SDK), &text)

@@ -348,6 +348,8 @@ pub const SHADOW_TOMBSTONE: Duration = Duration::from_secs(48 * 3600);
 /// memory is two documents, and the cloud permits ten requests of a thing.
 pub const SHADOW_SYNC_PER_THING: usize = 10;
 pub const SHADOW_SYNC_AT_ONCE: usize = 64;
+/// Shadows of a thing that have something to say and begin in a row, before one that has only to be looked at.
+pub const SHADOW_SYNC_URGENT_FIRST: usize = 4;
 /// Requests about shadows in a second, to the cloud. The rest wait. The second is the cloud's own limit for one thing.
 pub const SHADOW_SYNC_RATE: Range<u64> = range(50, 1, 1000);
 pub const SHADOW_SYNC_RATE_PER_THING: u64 = 20;
@@ -372,5 +374,14 @@ pub const SHADOW_SYNC_RECONCILE: Duration = Duration::from_secs(24 * 3600);
 pub const SHADOW_SYNC_LATE_DELETE: Duration = Duration::from_secs(3600);
 /// Refusals after which a first document is sent without a version.
 pub const SHADOW_SYNC_BARE_AFTER: u32 = 3;
+/// Connections in a row that end while requests about shadows are unacknowledged, after which those go one at a time.
+pub const SHADOW_SYNC_SOLO_AFTER: u32 = LINK_SOLO_AFTER;
+/// Connections in a row that end while one and the same shadow alone is asked for, after which it is in error.
+pub const SHADOW_SYNC_GIVE_UP_AFTER: u32 = LINK_GIVE_UP_AFTER;
+/// Time that such a shadow leaves a new connection to everything else before it is asked for again.
+pub const SHADOW_SYNC_SOLO_WAIT: Duration = Duration::from_secs(10);
+/// Named shadows of one thing that end connections, after which its others, if the cloud has answered for none of them,
+/// are in error as well.
+pub const SHADOW_SYNC_SILENT_THING: usize = 3;
 /// What is kept of a refusal's text. The rest is left out.
 pub const SHADOW_SYNC_TEXT_BYTES: usize = 256;

@@ -1,12 +1,13 @@
 //! A network that does what networks do, one mood at a time, between the link and its broker.
 
+use std::future::pending;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Port;
@@ -26,10 +27,14 @@ pub enum Mood {
     Slice,
 }
 
+/// What may not pass, once it was said.
+type Forbidden = Arc<OnceLock<Vec<u8>>>;
+
 pub struct Network {
     pub port: u16,
     _port: Port,
     mood: Arc<watch::Sender<Mood>>,
+    forbidden: Forbidden,
     task: JoinHandle<()>,
 }
 
@@ -40,8 +45,15 @@ impl Network {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let (mood, _) = watch::channel(Mood::Well);
         let mood = Arc::new(mood);
-        let task = tokio::spawn(serve(listener, port, target, mood.clone()));
-        Network { port, _port: held, mood, task }
+        let forbidden = Forbidden::default();
+        let task = tokio::spawn(serve(listener, port, target, mood.clone(), forbidden.clone()));
+        Network { port, _port: held, mood, forbidden, task }
+    }
+
+    /// From now on a line is reset on which this text goes to the target, as by a broker that closes the connection on
+    /// what its policy forbids. Of TLS nothing can be read here.
+    pub fn forbid(&self, text: &str) {
+        self.forbidden.set(text.as_bytes().to_vec()).unwrap();
     }
 
     pub fn set(&self, mood: Mood) {
@@ -55,7 +67,7 @@ impl Drop for Network {
     }
 }
 
-async fn serve(listener: TcpListener, port: u16, target: u16, mood: Arc<watch::Sender<Mood>>) {
+async fn serve(listener: TcpListener, port: u16, target: u16, mood: Arc<watch::Sender<Mood>>, forbidden: Forbidden) {
     let mut listener = Some(listener);
     let mut changes = mood.subscribe();
     let mut lines = JoinSet::new();
@@ -78,7 +90,7 @@ async fn serve(listener: TcpListener, port: u16, target: u16, mood: Arc<watch::S
                 // A line that is cut is reset, not closed.
                 near.set_zero_linger().unwrap();
                 if now != Mood::Reset {
-                    lines.spawn(line(near, target, mood.subscribe()));
+                    lines.spawn(line(near, target, mood.subscribe(), forbidden.clone()));
                 }
             }
             _ = changes.changed() => {}
@@ -86,15 +98,50 @@ async fn serve(listener: TcpListener, port: u16, target: u16, mood: Arc<watch::S
     }
 }
 
-async fn line(near: TcpStream, target: u16, mood: watch::Receiver<Mood>) {
+async fn line(near: TcpStream, target: u16, mood: watch::Receiver<Mood>, forbidden: Forbidden) {
     let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
     far.set_zero_linger().unwrap();
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    tokio::join!(carry(near_read, far_write, mood.clone()), carry(far_read, near_write, mood));
+    let ends = Notify::new();
+    let guard = Guard { forbidden, ends: &ends, passed: Vec::new() };
+    let both = async {
+        tokio::join!(carry(near_read, far_write, mood.clone(), Some(guard)), carry(far_read, near_write, mood, None))
+    };
+    tokio::select! {
+        _ = both => {}
+        () = ends.notified() => {}
+    }
 }
 
-async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut mood: watch::Receiver<Mood>) {
+/// Lets through what is not forbidden.
+struct Guard<'a> {
+    forbidden: Forbidden,
+    ends: &'a Notify,
+    /// The end of what passed: the text may come in pieces.
+    passed: Vec<u8>,
+}
+
+impl Guard<'_> {
+    fn permits(&mut self, bytes: &[u8]) -> bool {
+        let Some(text) = self.forbidden.get() else { return true };
+        self.passed.extend_from_slice(bytes);
+        if self.passed.windows(text.len()).any(|window| window == text) {
+            self.ends.notify_one();
+            return false;
+        }
+        let kept = self.passed.len().min(text.len() - 1);
+        self.passed.drain(..self.passed.len() - kept);
+        true
+    }
+}
+
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut mood: watch::Receiver<Mood>,
+    mut guard: Option<Guard<'_>>,
+) {
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -115,6 +162,10 @@ async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
         }
         if *mood.borrow() == Mood::Slow {
             pace.tick().await;
+        }
+        if guard.as_mut().is_some_and(|guard| !guard.permits(&buffer[..count])) {
+            // Whoever holds both ends resets them.
+            return pending().await;
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;

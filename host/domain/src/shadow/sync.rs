@@ -27,8 +27,9 @@ mod round;
 mod row;
 mod rules;
 mod state;
+mod suspects;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use entry::{Problem, Standing, Status};
@@ -77,51 +78,26 @@ pub struct How {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The link stands and its filters are subscribed to; the broker still knew the session, or did not.
-    Up {
-        session_kept: bool,
-    },
-    Down,
+    Up { session_kept: bool },
+    /// It has ended. `owed`: a request of ours was on its way, and the broker had not acknowledged it.
+    Down { owed: bool },
     /// Keep this shadow the same from now on, with what the store has of it. Of more than
     /// [`SHADOW_SYNC_SHADOWS`](crate::limits::SHADOW_SYNC_SHADOWS) the rest is left alone; `check` refuses them.
-    Watch {
-        id: ShadowId,
-        how: How,
-        local: Seen,
-        row: Option<Vec<u8>>,
-    },
+    Watch { id: ShadowId, how: How, local: Seen, row: Option<Vec<u8>> },
     /// Leave it alone from now on. Its row may be deleted.
-    Unwatch {
-        id: ShadowId,
-    },
+    Unwatch { id: ShadowId },
     /// The local document is another, by whomever.
-    Changed {
-        id: ShadowId,
-        local: Seen,
-    },
+    Changed { id: ShadowId, local: Seen },
     /// A message on one of [`filters`].
-    Heard {
-        topic: Topic,
-        payload: Vec<u8>,
-    },
+    Heard { topic: Topic, payload: Vec<u8> },
     /// What [`Effect::Load`] asked for, and the second since 1970.
-    Loaded {
-        id: ShadowId,
-        local: Option<Stored>,
-        row: Option<Vec<u8>>,
-        wall: u64,
-    },
+    Loaded { id: ShadowId, local: Option<Stored>, row: Option<Vec<u8>>, wall: u64 },
     /// [`Effect::Commit`] is on disk.
-    Committed {
-        id: ShadowId,
-    },
+    Committed { id: ShadowId },
     /// It was not made: the local document was not the one that the change was made for.
-    Stale {
-        id: ShadowId,
-    },
+    Stale { id: ShadowId },
     /// It was not made, or [`Effect::Load`] could not be: the store refused.
-    NoRoom {
-        id: ShadowId,
-    },
+    NoRoom { id: ShadowId },
     /// The time of [`Sync::wake_at`] has come.
     Woke,
 }
@@ -152,6 +128,12 @@ pub struct Sync {
     timers: BTreeSet<(Duration, usize)>,
     tokens: u64,
     random: u64,
+    /// When something that waits for the rate, or for others, may begin.
+    ready_at: Option<Duration>,
+    /// Connections in a row that ended while the broker owed us an acknowledgement.
+    losses: u32,
+    /// What was asked for when they did, and is asked for alone now.
+    suspects: VecDeque<usize>,
 }
 
 impl Sync {
@@ -166,6 +148,9 @@ impl Sync {
             timers: BTreeSet::new(),
             tokens: 0,
             random: settings.run,
+            ready_at: None,
+            losses: 0,
+            suspects: VecDeque::new(),
             settings,
         }
     }
@@ -174,7 +159,7 @@ impl Sync {
         let mut out = Vec::new();
         match input {
             Input::Up { session_kept } => self.up(now, session_kept),
-            Input::Down => self.down(now),
+            Input::Down { owed } => self.down(now, owed),
             Input::Watch { id, how, local, row } => self.watch(now, id, how, local, row.as_deref()),
             Input::Unwatch { id } => self.unwatch(&id),
             Input::Changed { id, local } => self.changed(now, &id, local),
@@ -194,7 +179,7 @@ impl Sync {
     /// When to step with [`Input::Woke`].
     pub fn wake_at(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.pace.ready_at()].into_iter().flatten().min()
+        [timer, self.ready_at].into_iter().flatten().min()
     }
 
     /// Shadows that are watched.
@@ -254,6 +239,10 @@ impl Sync {
         }
         if !entry.is_idle() {
             self.pace.end(entry.lane);
+        }
+        if self.suspects.contains(&index) {
+            self.pace.hold(entry.lane, false);
+            self.suspects.retain(|suspect| *suspect != index);
         }
         self.free.push(index);
     }

@@ -7,6 +7,8 @@
 
 mod bench;
 mod deletions;
+mod forbidden;
+mod line;
 mod many;
 mod network;
 mod steps;
@@ -50,8 +52,12 @@ fn state(stored: Option<&Stored>) -> Option<Value> {
 }
 
 impl World {
+    fn permitted(&self) -> impl Iterator<Item = &Shadow> {
+        self.shadows.iter().filter(|shadow| self.forbidden.as_ref() != Some(&shadow.id))
+    }
+
     fn check_both_say_the_same(&self) {
-        for shadow in &self.shadows {
+        for shadow in self.permitted() {
             let local = state(self.disk[&shadow.id].0.as_ref());
             let cloud = state(self.cloud.shadows.get(&shadow.id));
             let status = self.sync.status(self.now, &shadow.id);
@@ -84,7 +90,7 @@ impl World {
 
     /// What nobody else writes is as it was said last, unless a deletion came after it.
     fn check_nothing_is_lost(&self) {
-        for shadow in &self.shadows {
+        for shadow in self.permitted() {
             let said = &self.said[&shadow.id];
             let found = state(self.disk[&shadow.id].0.as_ref());
             let source = match shadow.how.direction {
@@ -138,8 +144,13 @@ fn one_way() -> Vec<Shadow> {
 }
 
 fn check(shadows: Vec<Shadow>, switches: &[Fault], kills: bool, seed: u64) {
+    check_with(shadows, None, switches, kills, seed);
+}
+
+fn check_with(shadows: Vec<Shadow>, forbidden: Option<ShadowId>, switches: &[Fault], kills: bool, seed: u64) {
     let run = || {
         let mut world = World::new(seed, shadows);
+        world.forbidden = forbidden;
         let percent = [10, 3, 30][seed as usize % 3];
         world.faults = Faults { switches: switches.to_vec(), percent, happened: 0 };
         (world.kills, world.refuses) = (kills, kills);
@@ -189,6 +200,14 @@ fn both_sides_come_to_say_the_same_and_nothing_is_lost_under_every_fault_and_pai
 fn the_same_holds_when_the_process_is_killed_between_any_two_steps_and_the_store_refuses() {
     for switches in every_switch() {
         seeds().for_each(|seed| check(shadows(), &switches, true, seed));
+    }
+}
+
+#[test]
+fn the_same_holds_for_all_others_when_the_cloud_ends_the_connection_on_one_shadow() {
+    for switches in every_switch().into_iter().filter(|switches| switches.len() < 2) {
+        let forbidden = id("gw", "deleted");
+        seeds().for_each(|seed| check_with(shadows(), Some(forbidden.clone()), &switches, seed % 2 == 0, seed));
     }
 }
 

@@ -100,8 +100,8 @@ impl Downlink for StoredDownlink {
     fn down(&self) {
         if let Some(syncing) = &self.syncing {
             // Nothing goes out on the next connection that was meant for this one.
-            syncing.requests.clear();
-            syncing.told.down();
+            let owed = syncing.requests.clear();
+            syncing.told.down(owed);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Requests to the cloud about shadows, as their link takes them: in memory, and gone with the connection.
 //!
 //! Whoever asks asks again when no answer comes, so that nothing here has to last. The link treats them as the rows of
-//! one more uplink rule: they take part in its rates, its window and its search for what ends connections.
+//! one more uplink rule: they take part in its rates and its window. Which of them ends connections is searched for by whoever
+//! asks, since none comes twice; here is known what the broker has not acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +19,8 @@ pub(crate) struct Requests(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     requests: VecDeque<Outgoing>,
+    /// Went to the network, and are not acknowledged.
+    owed: BTreeSet<u64>,
     sequence: u64,
     sent: u64,
     sent_bytes: u64,
@@ -36,9 +39,11 @@ impl Requests {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// The connection has ended, and with it whatever waited.
-    pub fn clear(&self) {
-        lock(&self.0).requests.clear();
+    /// The connection has ended, and with it whatever waited. Says whether the broker owed an acknowledgement.
+    pub fn clear(&self) -> bool {
+        let mut waiting = lock(&self.0);
+        waiting.requests.clear();
+        !std::mem::take(&mut waiting.owed).is_empty()
     }
 
     /// How many went to the network since the link was made, and their bytes.
@@ -75,12 +80,17 @@ impl Outbox for Requests {
 
     fn put_back(&self, _: Vec<Outgoing>) {}
 
-    fn acknowledged(&self, _: Vec<u64>) -> BoxFuture<Result<(), NotStored>> {
+    fn acknowledged(&self, sequences: Vec<u64>) -> BoxFuture<Result<(), NotStored>> {
+        let mut waiting = lock(&self.0);
+        for sequence in sequences {
+            waiting.owed.remove(&sequence);
+        }
         Box::pin(async { Ok(()) })
     }
 
-    fn sent(&self, _: &Outgoing, bytes: usize) {
+    fn sent(&self, row: &Outgoing, bytes: usize) {
         let mut waiting = lock(&self.0);
+        waiting.owed.insert(row.sequence);
         waiting.sent += 1;
         waiting.sent_bytes += bytes as u64;
     }

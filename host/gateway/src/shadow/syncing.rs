@@ -255,7 +255,7 @@ impl Hands {
         let id = match &input {
             Input::Changed { id, .. } => Some(id.clone()),
             Input::Heard { topic, .. } => accepted_on(topic),
-            Input::Down => {
+            Input::Down { .. } => {
                 self.requests.clear();
                 None
             }

@@ -23,8 +23,8 @@ pub(crate) struct Told {
 
 #[derive(Default)]
 struct Inner {
-    /// Since it was last taken the link went down.
-    down: bool,
+    /// Since it was last taken the link went down, and whether the broker owed an acknowledgement of a request then.
+    down: Option<bool>,
     /// It stands, and that was not taken yet.
     up: bool,
     /// A session was lost since it was last taken that the link stands.
@@ -37,7 +37,7 @@ struct Inner {
 
 impl Inner {
     fn is_empty(&self) -> bool {
-        !self.down
+        self.down.is_none()
             && !self.up
             && self.heard.is_empty()
             && self.changed.is_empty()
@@ -62,9 +62,9 @@ impl Told {
         });
     }
 
-    pub fn down(&self) {
+    pub fn down(&self, owed: bool) {
         self.tell(|inner| {
-            inner.down = true;
+            inner.down = Some(owed || inner.down == Some(true));
             inner.up = false;
         });
     }
@@ -111,7 +111,7 @@ impl Told {
         let Inner { down, up, lost, heard, changed, committed, ended: _ } = std::mem::take(&mut *inner);
         inner.lost = lost && !up;
         drop(inner);
-        let mut inputs: Vec<Input> = down.then_some(Input::Down).into_iter().collect();
+        let mut inputs: Vec<Input> = down.map(|owed| Input::Down { owed }).into_iter().collect();
         inputs.extend(up.then_some(Input::Up { session_kept: !lost }));
         inputs.extend(changed.into_iter().map(|(id, local)| Input::Changed { id, local }));
         inputs.extend(committed);
@@ -136,16 +136,17 @@ mod tests {
     fn a_link_that_stood_for_a_moment_is_down_and_the_session_it_lost_is_not_forgotten() {
         let told = Told::new(Rules::default());
         told.up(false);
-        told.down();
-        assert_eq!(taken(&told), [Input::Down]);
+        told.down(false);
+        assert_eq!(taken(&told), [Input::Down { owed: false }]);
         told.up(true);
         assert_eq!(taken(&told), [Input::Up { session_kept: false }]);
-        told.down();
+        told.down(false);
         told.up(true);
-        assert_eq!(taken(&told), [Input::Down, Input::Up { session_kept: true }]);
+        assert_eq!(taken(&told), [Input::Down { owed: false }, Input::Up { session_kept: true }]);
+        told.down(true);
         told.up(false);
-        told.down();
+        told.down(false);
         told.up(true);
-        assert_eq!(taken(&told), [Input::Down, Input::Up { session_kept: false }]);
+        assert_eq!(taken(&told), [Input::Down { owed: true }, Input::Up { session_kept: false }]);
     }
 }

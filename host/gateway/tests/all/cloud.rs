@@ -4,6 +4,7 @@
 mod certificates;
 mod changes;
 mod down;
+mod forbidden;
 mod killed;
 mod profile;
 mod shadows;

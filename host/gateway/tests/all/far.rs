@@ -75,6 +75,11 @@ impl Far {
         world
     }
 
+    /// A way to the broker without TLS, of which the network can read what it forbids.
+    pub fn open_network(&self) -> Network {
+        self.runtime.block_on(Network::new(self.broker.plain))
+    }
+
     /// What is there is reset; who comes is let in, or not.
     pub fn cut(&self) {
         self.network.set(Mood::Refuse);

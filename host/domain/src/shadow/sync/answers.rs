@@ -38,6 +38,7 @@ impl Sync {
     fn answered(&mut self, now: Duration, index: usize, verb: Verb, said: Said, out: &mut Vec<Effect>) {
         let Some(entry) = self.entry_mut(index) else { return };
         let claimed = entry.claimed;
+        entry.answered = true;
         let news = match (verb, said) {
             (Verb::Get, Said::Accepted { version, state }) => News::Live { version, state },
             (Verb::Update, Said::Accepted { version, .. }) => News::Accepted { version },

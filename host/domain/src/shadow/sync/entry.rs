@@ -7,13 +7,20 @@ use thiserror::Error;
 use super::How;
 use super::plan::{Ask, News};
 use super::row::{Row, Seen};
+use crate::limits::SHADOW_SYNC_GIVE_UP_AFTER;
 use crate::shadow::{Rejection, ShadowId, Unknown};
+use crate::topic::Topic;
 
 /// Why a shadow is not the same on both sides. `Display` is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
     #[error("the cloud did not answer")]
     NoAnswer,
+    /// What was asked, last, and how often in a row a connection ended with that.
+    #[error(
+        "{times} connections in a row ended while nothing but {asked} was asked; permit this client there, for AWS IoT in its certificate's policy, to iot:Publish on that topic, and to iot:Subscribe to and iot:Receive from what follows it"
+    )]
+    EndsConnections { asked: Topic, times: u32 },
     #[error("the cloud's answer cannot be read; get the shadow by hand and look for what is not usual in it")]
     Unreadable,
     #[error("the cloud refused: {code} {text}")]
@@ -140,7 +147,12 @@ pub(super) struct Entry {
     pub in_error: bool,
     /// A row of a format to come is not touched.
     pub blocked: bool,
-    pub queued: bool,
+    /// It was asked for when connections ended: how many of them, in a row, while it alone was.
+    pub suspect: Option<u32>,
+    /// The cloud has answered for it since this began.
+    pub answered: bool,
+    /// It waits for its turn, and whether it is urgent.
+    pub queued: Option<bool>,
     pub timer: Option<Duration>,
 }
 
@@ -171,7 +183,9 @@ impl Entry {
             problem,
             in_error: blocked,
             blocked,
-            queued: false,
+            suspect: None,
+            answered: false,
+            queued: None,
             timer: None,
         }
     }
@@ -192,9 +206,14 @@ impl Entry {
         }
     }
 
+    /// It ends connections.
+    pub fn is_condemned(&self) -> bool {
+        self.suspect.is_some_and(|closes| closes >= SHADOW_SYNC_GIVE_UP_AFTER)
+    }
+
     /// Something changed: what was in error is tried again.
     pub fn revive(&mut self, now: Duration) {
-        if self.in_error && !self.blocked {
+        if self.in_error && !self.blocked && !self.is_condemned() {
             self.in_error = false;
             self.until = now;
         }
@@ -212,7 +231,7 @@ impl Entry {
             return Some(self.reconcile_at);
         }
         // What failed goes by its own wait.
-        let began = self.began.filter(|_| self.failures == 0);
+        let began = self.began.filter(|_| self.failures == 0 && self.suspect.is_none());
         let paced = began.map_or(Duration::ZERO, |began| began.saturating_add(self.how.every));
         Some(self.until.max(paced))
     }

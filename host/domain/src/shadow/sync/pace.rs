@@ -1,12 +1,13 @@
 //! How much at once: a share of what is under way for every thing, and the cloud's limits on requests.
 //!
-//! Things take turns, so that one with a thousand shadows does not keep the others waiting. Nothing in here knows what a
+//! Things take turns, so that one with a thousand shadows does not keep the others waiting; and of a thing, what has
+//! something to say goes before what only has to be looked at. Nothing in here knows what a
 //! shadow is: it hands out numbers that were put in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::limits::{SHADOW_SYNC_AT_ONCE, SHADOW_SYNC_PER_THING, SHADOW_SYNC_RATE_PER_THING};
+use crate::limits::{SHADOW_SYNC_AT_ONCE, SHADOW_SYNC_PER_THING, SHADOW_SYNC_RATE_PER_THING, SHADOW_SYNC_URGENT_FIRST};
 use crate::rate::TokenBucket;
 
 #[derive(Clone, Debug)]
@@ -21,7 +22,12 @@ pub(super) struct Pace {
 struct Lane {
     bucket: TokenBucket,
     under_way: usize,
+    /// What goes before the rest, and how many of it have gone in a row.
+    urgent: VecDeque<usize>,
+    favoured: usize,
     waiting: VecDeque<usize>,
+    /// Nothing of it begins but what has to be alone.
+    held: bool,
 }
 
 impl Pace {
@@ -32,13 +38,30 @@ impl Pace {
     /// A lane for one more thing.
     pub fn lane(&mut self) -> usize {
         let bucket = TokenBucket::new(SHADOW_SYNC_RATE_PER_THING, SHADOW_SYNC_RATE_PER_THING);
-        self.lanes.push(Lane { bucket, under_way: 0, waiting: VecDeque::new() });
+        self.lanes.push(Lane {
+            bucket,
+            under_way: 0,
+            urgent: VecDeque::new(),
+            favoured: 0,
+            waiting: VecDeque::new(),
+            held: false,
+        });
         self.lanes.len() - 1
     }
 
-    pub fn wait(&mut self, lane: usize, shadow: usize) {
+    pub fn wait(&mut self, lane: usize, shadow: usize, is_urgent: bool) {
         if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.waiting.push_back(shadow);
+            if is_urgent { lane.urgent.push_back(shadow) } else { lane.waiting.push_back(shadow) }
+        }
+    }
+
+    /// What waits already has become urgent.
+    pub fn hurry(&mut self, lane: usize, shadow: usize) {
+        if let Some(lane) = self.lanes.get_mut(lane)
+            && let Some(place) = lane.waiting.iter().position(|other| *other == shadow)
+        {
+            lane.waiting.remove(place);
+            lane.urgent.push_back(shadow);
         }
     }
 
@@ -50,9 +73,10 @@ impl Pace {
         for _ in 0..self.lanes.len() {
             self.next = (self.next + 1) % self.lanes.len();
             let Some(lane) = self.lanes.get_mut(self.next) else { continue };
-            if lane.under_way < SHADOW_SYNC_PER_THING
+            if !lane.held
+                && lane.under_way < SHADOW_SYNC_PER_THING
                 && lane.bucket.ready_at() <= now
-                && let Some(shadow) = lane.waiting.pop_front()
+                && let Some(shadow) = lane.next()
             {
                 lane.under_way += 1;
                 self.under_way += 1;
@@ -60,6 +84,32 @@ impl Pace {
             }
         }
         None
+    }
+
+    /// Whether one may begin that has to be alone, and has with this.
+    pub fn begin_alone(&mut self, now: Duration, lane: usize) -> bool {
+        let begins = self.alone_at(lane).is_some_and(|at| at <= now);
+        if begins && let Some(lane) = self.lanes.get_mut(lane) {
+            lane.under_way += 1;
+            self.under_way += 1;
+        }
+        begins
+    }
+
+    /// When that may be; none where only an end of others makes room.
+    pub fn alone_at(&self, lane: usize) -> Option<Duration> {
+        let lane = self.lanes.get(lane).filter(|_| self.under_way == 0)?;
+        Some(lane.bucket.ready_at().max(self.total.ready_at()))
+    }
+
+    pub fn hold(&mut self, lane: usize, held: bool) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.held = held;
+        }
+    }
+
+    pub fn is_held(&self, lane: usize) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.held)
     }
 
     pub fn end(&mut self, lane: usize) {
@@ -82,8 +132,26 @@ impl Pace {
         if self.under_way >= SHADOW_SYNC_AT_ONCE {
             return None;
         }
-        let ready = self.lanes.iter().filter(|lane| !lane.waiting.is_empty() && lane.under_way < SHADOW_SYNC_PER_THING);
+        let ready = self.lanes.iter().filter(|lane| !lane.held && lane.under_way < SHADOW_SYNC_PER_THING);
+        let ready = ready.filter(|lane| !lane.urgent.is_empty() || !lane.waiting.is_empty());
         ready.map(|lane| lane.bucket.ready_at().max(self.total.ready_at())).min()
+    }
+}
+
+impl Lane {
+    /// What is not urgent has its turn all the same.
+    fn next(&mut self) -> Option<usize> {
+        let is_others_turn = self.favoured >= SHADOW_SYNC_URGENT_FIRST && !self.waiting.is_empty();
+        match self.urgent.pop_front_if(|_| !is_others_turn) {
+            Some(shadow) => {
+                self.favoured += 1;
+                Some(shadow)
+            }
+            None => {
+                self.favoured = 0;
+                self.waiting.pop_front()
+            }
+        }
     }
 }
 
@@ -92,11 +160,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_urgent_goes_first_and_what_is_not_has_every_fifth_turn() {
+        let mut pace = Pace::new(1_000);
+        let lane = pace.lane();
+        (0..100).for_each(|shadow| pace.wait(lane, shadow, false));
+        (100..110).for_each(|shadow| pace.wait(lane, shadow, true));
+        pace.hurry(lane, 50);
+        let mut begun = Vec::new();
+        while let Some((lane, shadow)) = pace.begin(Duration::ZERO) {
+            pace.end(lane);
+            begun.push(shadow);
+        }
+        assert_eq!(begun[..15], [100, 101, 102, 103, 0, 104, 105, 106, 107, 1, 108, 109, 50, 2, 3]);
+        begun.sort_unstable();
+        assert_eq!(begun, (0..110).collect::<Vec<_>>(), "each once");
+    }
+
+    #[test]
     fn a_thing_has_ten_under_way_and_all_together_their_limit_and_things_take_turns() {
         let mut pace = Pace::new(1_000);
         let lanes: Vec<usize> = (0..10).map(|_| pace.lane()).collect();
         for shadow in 0..1_000 {
-            pace.wait(lanes[shadow / 100], shadow);
+            pace.wait(lanes[shadow / 100], shadow, false);
         }
         let begun: Vec<usize> = std::iter::from_fn(|| pace.begin(Duration::ZERO)).map(|(_, shadow)| shadow).collect();
         assert_eq!(begun.len(), SHADOW_SYNC_AT_ONCE);
@@ -107,7 +192,7 @@ mod tests {
 
         let mut pace = Pace::new(1_000);
         let lane = pace.lane();
-        (0..20).for_each(|shadow| pace.wait(lane, shadow));
+        (0..20).for_each(|shadow| pace.wait(lane, shadow, false));
         let begun = std::iter::from_fn(|| pace.begin(Duration::ZERO)).count();
         assert_eq!((begun, pace.ready_at()), (SHADOW_SYNC_PER_THING, None));
         pace.end(lane);
@@ -118,7 +203,7 @@ mod tests {
     fn requests_keep_to_the_rate_of_a_thing_and_of_all() {
         let mut pace = Pace::new(1_000);
         let lane = pace.lane();
-        (0..100).for_each(|shadow| pace.wait(lane, shadow));
+        (0..100).for_each(|shadow| pace.wait(lane, shadow, false));
         let mut made = 0;
         let mut now = Duration::ZERO;
         while now < Duration::from_secs(3) {

@@ -19,23 +19,27 @@ use crate::shadow::{RequestTopic, ShadowId, Stored, Verb};
 impl Sync {
     pub(super) fn up(&mut self, now: Duration, session_kept: bool) {
         if self.online {
-            self.down(now);
+            self.down(now, false);
         }
         self.online = true;
         for index in 0..self.entries.len() {
             let Some(entry) = self.entry_mut(index) else { continue };
-            // What was refused for good may be permitted to a new connection.
+            // What was refused for good may be permitted to a new connection, but not what ends connections.
+            if !entry.is_condemned() {
+                entry.until = now;
+            }
             entry.failures = 0;
-            entry.until = now;
             if !session_kept {
                 entry.fetch_again();
             }
+            self.wait_for_all_else(now, index);
             self.place(now, index);
         }
     }
 
-    pub(super) fn down(&mut self, now: Duration) {
+    pub(super) fn down(&mut self, now: Duration, owed: bool) {
         self.online = false;
+        self.suspect(now, owed);
         for index in 0..self.entries.len() {
             let Some(entry) = self.entry_mut(index) else { continue };
             match entry.phase {
@@ -86,10 +90,13 @@ impl Sync {
             Phase::Loading(_) | Phase::Committing(_) => None,
             Phase::Idle => match entry.due(online) {
                 Some(at) if at <= now => {
-                    if !entry.queued {
-                        entry.queued = true;
-                        self.pace.wait(entry.lane, index);
+                    let is_urgent = entry.is_dirty();
+                    match entry.queued {
+                        None => self.pace.wait(entry.lane, index, is_urgent),
+                        Some(false) if is_urgent => self.pace.hurry(entry.lane, index),
+                        Some(_) => {}
                     }
+                    entry.queued = entry.queued.max(Some(is_urgent));
                     None
                 }
                 at => at,
@@ -100,13 +107,12 @@ impl Sync {
     }
 
     pub(super) fn pump(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        while let Some((lane, index)) = self.pace.begin(now) {
+        while let Some((lane, index)) = self.begin(now) {
             let online = self.online;
             let Some(entry) = self.entry_mut(index).filter(|entry| entry.lane == lane) else {
                 self.pace.end(lane);
                 continue;
             };
-            entry.queued = false;
             if !entry.is_idle() || entry.due(online).is_none_or(|at| at > now) {
                 self.pace.end(lane);
                 self.place(now, index);
@@ -127,6 +133,10 @@ impl Sync {
                 self.load(index, Some(Box::new(News::Nothing)), out);
             }
         }
+        self.ready_at = match self.alone(now) {
+            Some((lane, _)) => self.pace.alone_at(lane),
+            None => self.pace.ready_at(),
+        };
     }
 
     fn end(&mut self, now: Duration, index: usize) {
@@ -134,6 +144,9 @@ impl Sync {
         entry.phase = Phase::Idle;
         let lane = entry.lane;
         self.pace.end(lane);
+        if self.online {
+            self.acquit(now, index);
+        }
         self.place(now, index);
     }
 
@@ -327,7 +340,7 @@ impl Sync {
     }
 
     /// A number that nobody foresees (splitmix64).
-    fn next_random(&mut self) -> u64 {
+    pub(super) fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -337,7 +350,7 @@ impl Sync {
 }
 
 /// Between a half and all of it, so that a thousand gateways do not come back in the same second.
-fn part(step: Duration, random: u64) -> Duration {
+pub(super) fn part(step: Duration, random: u64) -> Duration {
     step.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
 }
 

@@ -34,7 +34,7 @@ fn a_deletion_does_not_take_what_it_has_not_seen() {
     assert_eq!((bench.here(), bench.is_quiet()), (bench.there(), true), "it has come back as a whole");
 
     let mut bench = Bench::agreed(both(), reported(1));
-    bench.step(Input::Down);
+    bench.step(Input::Down { owed: false });
     bench.far_delete();
     bench.write(reported(2));
     bench.step(Input::Up { session_kept: false });
@@ -47,7 +47,7 @@ fn a_deletion_does_not_take_what_it_has_not_seen() {
 #[test]
 fn what_was_made_again_after_a_deletion_stays() {
     let mut bench = Bench::agreed(both(), reported(1));
-    bench.step(Input::Down);
+    bench.step(Input::Down { owed: false });
     bench.delete();
     bench.write(reported(2));
     bench.step(Input::Up { session_kept: true });

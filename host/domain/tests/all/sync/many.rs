@@ -8,6 +8,7 @@ use edgewit_domain::shadow::sync::{Effect, How, Input, Seen, Settings, Standing,
 use edgewit_domain::shadow::{ShadowId, Stored};
 use edgewit_domain::topic::Topic;
 
+use super::line::{Line, lamps, minutes};
 use super::network::{Cloud, Faults};
 use super::world::{EPOCH, id};
 use crate::simulation::Random;
@@ -96,4 +97,26 @@ fn ten_thousand_shadows_start_and_compare_with_one_fetch_each_at_the_allowed_rat
     assert!(sync.statuses(now).all(|(_, status)| status.standing == Standing::InSync));
     let megabytes = resident();
     assert!(megabytes < 64, "{megabytes} MB");
+}
+
+#[test]
+fn what_is_said_here_does_not_wait_until_all_of_its_thing_is_fetched_nor_does_the_fetching_wait_for_it() {
+    let ids = lamps("gw", 400);
+    let mut line = Line::new(&ids, |_| false);
+    line.run(minutes(5));
+    line.check_in_sync(ids.clone());
+    let before = line.requests;
+    line.session_kept = false;
+    line.end(false);
+    line.run(Duration::from_secs(4));
+    assert!(line.requests - before < 100, "the fetching takes half a minute");
+    line.write(&ids[399], 2);
+    line.run(Duration::from_secs(1));
+    line.check_in_sync([ids[399].clone()]);
+    // More than the cloud permits for a thing, said by one half of them.
+    for value in 0..200 {
+        ids[200..300].iter().for_each(|id| line.write(id, 3 + value));
+        line.run(Duration::from_secs(1));
+    }
+    line.check_in_sync(ids[..200].to_vec());
 }

@@ -20,7 +20,7 @@ pub fn reported(value: u64) -> Value {
 #[test]
 fn any_number_of_updates_while_offline_become_one() {
     let mut bench = Bench::agreed(both(), reported(0));
-    bench.step(Input::Down);
+    bench.step(Input::Down { owed: false });
     (1..=50).for_each(|value| bench.write(reported(value)));
     assert_eq!((bench.status().standing, bench.status().local), (Standing::Offline, Seen::Live(51)));
     bench.step(Input::Up { session_kept: true });
@@ -32,7 +32,7 @@ fn any_number_of_updates_while_offline_become_one() {
 #[test]
 fn what_is_dirty_is_so_since_its_first_change_also_after_a_restart() {
     let mut bench = Bench::agreed(both(), reported(0));
-    bench.step(Input::Down);
+    bench.step(Input::Down { owed: false });
     bench.write(reported(1));
     let since = bench.status().dirty_since;
     assert_eq!(since, Some(bench.now));
@@ -188,7 +188,7 @@ fn a_refusal_for_good_is_told_and_not_tried_again_until_something_changes() {
     assert_eq!(status.standing, Standing::InError);
     assert_eq!(text.as_deref(), Some("the cloud refused: 413 The payload exceeds the maximum size allowed"));
     // A new connection may be permitted what the last one was not.
-    bench.step(Input::Down);
+    bench.step(Input::Down { owed: false });
     bench.step(Input::Up { session_kept: true });
     assert_eq!(bench.refuse(&Rejection::Forbidden), r#"update 1 {"reported":{"t":2}}"#);
     bench.write(reported(3));
@@ -299,7 +299,7 @@ fn a_row_of_a_format_to_come_is_not_touched_and_a_damaged_one_costs_a_merge() {
 #[test]
 fn a_merge_that_is_too_large_to_keep_is_told_and_changes_nothing() {
     let mut bench = Bench::agreed(both(), reported(1));
-    bench.step(Input::Down);
+    bench.step(Input::Down { owed: false });
     let large = |name: &str| json!({"reported": {name: "x".repeat(5_000)}});
     bench.far(&large("far"));
     bench.write(large("near"));

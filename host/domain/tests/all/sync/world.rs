@@ -74,6 +74,8 @@ pub struct World {
     order: u64,
     pub values: u64,
     pub calm: bool,
+    /// The cloud ends the connection on a request about it.
+    pub forbidden: Option<ShadowId>,
 }
 
 pub fn id(thing: &str, name: &str) -> ShadowId {
@@ -112,6 +114,7 @@ impl World {
             order: 0,
             values: 0,
             calm: false,
+            forbidden: None,
         };
         world.start();
         world
@@ -152,6 +155,12 @@ impl World {
     fn publish(&mut self, topic: Topic, payload: Vec<u8>) {
         assert!(self.up, "seed {}: asked without a link", self.seed);
         self.counts.requests += 1;
+        let request = RequestTopic::parse(&topic).unwrap().unwrap();
+        if self.forbidden.as_ref() == Some(&request.id) {
+            self.at(seconds(1), Event::Link(false));
+            let pause = Duration::from_millis(1_000 + self.random.below(60_000));
+            return self.at(pause, Event::Link(true));
+        }
         for journey in self.faults.journeys(&mut self.random) {
             self.at(journey, Event::Asked(topic.clone(), payload.clone()));
         }
@@ -263,7 +272,8 @@ impl World {
         self.up = up;
         if !up {
             self.note_dirty();
-            return self.step(Input::Down);
+            let owed = self.forbidden.is_some() || self.random.chance(50);
+            return self.step(Input::Down { owed });
         }
         // A chance at every coming back is few of them.
         for _ in 0..5 {

@@ -10,7 +10,7 @@ use crate::far::{Far, cloud_of, until_connected};
 use crate::process::Process;
 use crate::world::{Running, echo, eventually};
 
-const OWN: &str = "[shadow.sync.own]\n[shadow.sync.named]\nshadow = \"+\"\n";
+pub const OWN: &str = "[shadow.sync.own]\n[shadow.sync.named]\nshadow = \"+\"\n";
 const SYNCED: Command = Command::SyncedShadows { thing: None, after: None };
 const CLASSIC: Option<&str> = None;
 
@@ -44,7 +44,7 @@ fn command(name: Option<&str>, verb: Verb, document: &str) -> Command {
     Command::Shadow { thing: None, name: name.map(str::to_owned), verb, document: document.as_bytes().to_vec() }
 }
 
-fn update(running: &Running<'_>, name: Option<&str>, state: &Value) {
+pub fn update(running: &Running<'_>, name: Option<&str>, state: &Value) {
     let reply = ask(running, name, Verb::Update, &json!({ "state": state }).to_string());
     assert!(matches!(reply, Reply::Shadow { .. }), "{reply:?}");
 }
@@ -66,14 +66,14 @@ fn sections(state: &Value) -> Value {
     state
 }
 
-fn until_both(running: &Running<'_>, cloud: &ShadowCloud, name: Option<&str>, expected: &Value) {
+pub fn until_both(running: &Running<'_>, cloud: &ShadowCloud, name: Option<&str>, expected: &Value) {
     eventually("both sides say the same", || match (sections(&here(running, name)), in_cloud(cloud, name)) {
         (here, there) if here == *expected && sections(&there) == *expected => Ok(()),
         other => Err((other, synced(running))),
     });
 }
 
-fn synced(running: &Running<'_>) -> Vec<SyncedShadow> {
+pub fn synced(running: &Running<'_>) -> Vec<SyncedShadow> {
     match running.command(SYNCED) {
         Reply::SyncedShadows { shadows, more: false } => shadows,
         other => panic!("{other:?}"),
