@@ -68,6 +68,14 @@ pub const MODEL_WARM_UP: Range<u64> = range(1, 0, 1000);
 pub const MODEL_THREADS: Range<u64> = range(1, 1, 64);
 /// Inputs, and outputs, of one model. One with more is refused.
 pub const MODEL_PORTS: usize = 64;
+/// What a child may take that reads a model to see whether the gateway may: this, twice the model's memory, and its file so
+/// often.
+pub const MODEL_READING: u64 = 64 * MIB;
+pub const MODEL_READING_FILE: u64 = 6;
+/// The stack of a thread that reads a model or computes it. More than a child has that reads it first.
+pub const MODEL_STACK: usize = 8 << 20;
+/// Of what a backend says is wrong with a model. The rest is cut off.
+pub const MODEL_ERROR_BYTES: usize = 1024;
 /// Dimensions of a tensor. More are refused.
 pub const TENSOR_DIMENSIONS: usize = 16;
 /// The configuration file. Larger is not read.

@@ -166,6 +166,11 @@ impl InferenceError {
             format!("{waiting} requests wait for model `{model}` already; see model.{model}.queue and instances");
         InferenceError::new(ErrorKind::Busy, text)
     }
+
+    pub fn stuck(model: &str, limit: Duration) -> InferenceError {
+        let text = format!("model `{model}` still computes what passed its limit of {limit:?}; ask again later");
+        InferenceError::new(ErrorKind::Busy, text)
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod model;
 mod onnxruntime;
+mod pool;
 mod session;
 mod tract;
 pub mod worker;

@@ -1,18 +1,37 @@
 //! A model as everybody else sees it.
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use edgewit_domain::config;
+use edgewit_domain::digest::Digest;
 use edgewit_domain::model::{Description, InferenceError, Named};
 
 use crate::Kit;
 
-/// Why there is no model.
+/// Why there is no model. The reader knows which model; a cure names the key of its `[model.NAME]`.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// The backend cannot make a model of these bytes, in its words.
     #[error("{0}")]
     Refused(String),
+    #[error("its digest is {found} and not {expected}; put back the file that was meant, or correct `digest`")]
+    Digest { expected: Digest, found: Digest },
+    #[error("it is planned to take {planned} bytes and may take {limit}; raise `memory`, or lower `instances`")]
+    Memory { planned: u64, limit: u64 },
+    /// Its child had no more, whatever for.
+    #[error("reading it takes more than {limit} bytes; raise `memory`")]
+    Exhausted { limit: u64 },
+    #[error("reading it took longer than {0:?}; no model may")]
+    Time(Duration),
+    /// There is no onnxruntime here, or not one that will do.
+    #[error("{0}")]
+    Library(String),
+    #[error("a child process to read it failed")]
+    Worker(#[source] io::Error),
+    #[error("it was loaded, but a first inference of zeros failed: {0}")]
+    WarmUp(#[source] InferenceError),
 }
 
 /// One that answers. It ends when the last of its clones is dropped, after what it was asked before.

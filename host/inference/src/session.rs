@@ -15,8 +15,9 @@ pub(crate) trait Loaded: Send + Sync {
 
 /// Computes one inference at a time.
 pub(crate) trait Session: Send {
-    /// `inputs` are what the description wants, in its order. Ends soon after `until`, or after `given_up` says yes, as far
-    /// as the backend can be stopped.
+    /// `inputs` are what the description wants, in its order; the outputs come in its order too. Ends soon after `until`,
+    /// or after `given_up` says yes, as far as the backend can be stopped, with an error of the kind `Timeout` whose text
+    /// nobody reads. Whatever the error, the next run finds the session as good as new.
     fn run(
         &mut self,
         inputs: Vec<Tensor>,
