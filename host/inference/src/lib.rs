@@ -6,10 +6,11 @@
 //!
 //! Must never know who asks, nor what a component may do. One file a backend: `tract`, `onnxruntime`.
 
+pub mod library;
 mod model;
 mod onnxruntime;
 mod pool;
-mod session;
+pub mod session;
 mod tract;
 pub mod worker;
 

@@ -4,7 +4,7 @@
 //! computing with is thrown away then. It must never be asked to load bytes in the gateway that a child has not survived.
 
 mod memory;
-mod onnx;
+pub(crate) mod onnx;
 mod tensors;
 
 use std::collections::BTreeMap;

@@ -33,26 +33,40 @@ pub enum Reach {
     Devices,
 }
 
-/// Limits this process: its address space in bytes, and the time that it may compute in its whole life. A child that
-/// reaches nothing cannot open anything afterwards, whatever the kernel knows of Landlock.
-pub fn limit(memory: Option<u64>, cpu_seconds: Option<u64>, reach: Reach) -> io::Result<()> {
+/// What a child may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space, in bytes.
+    pub memory: Option<u64>,
+    /// Time that it may compute in its whole life.
+    pub cpu_seconds: Option<u64>,
+    /// That a file which it was handed open may grow to.
+    pub file: u64,
+    /// How far it stands back behind guests that run meanwhile.
+    pub nice: i32,
+    pub reach: Reach,
+}
+
+/// Limits this process. A child that reaches nothing cannot open anything afterwards, whatever the kernel knows of
+/// Landlock.
+pub fn limit(limits: Limits) -> io::Result<()> {
     let set = |resource, value: u64| {
         // A limit that this process was started under cannot be raised, and need not be.
         let value = getrlimit(resource).maximum.map_or(value, |inherited| inherited.min(value));
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
     };
     set(Resource::Core, 0)?;
-    set(Resource::Fsize, 0)?;
-    if reach == Reach::Nothing {
+    set(Resource::Fsize, limits.file)?;
+    if limits.reach == Reach::Nothing {
         set(Resource::Nofile, 0)?;
     }
-    for (resource, value) in [(Resource::Cpu, cpu_seconds), (Resource::As, memory)] {
+    for (resource, value) in [(Resource::Cpu, limits.cpu_seconds), (Resource::As, limits.memory)] {
         if let Some(value) = value {
             set(resource, value)?;
         }
     }
-    // Guests that run meanwhile come first. Being refused this is no reason not to work.
-    let _ = rustix::process::nice(10);
+    // Being refused this is no reason not to work.
+    let _ = rustix::process::nice(limits.nice);
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 mod confine;
 mod process;
 
-pub use confine::{Reach, close, end_with_parent, limit};
+pub use confine::{Limits, Reach, close, end_with_parent, limit};
 pub use process::{WorkerCommand, end, kill, last_words, words};
 
 /// How far the kernel let the child shut itself in. Its limits and its want of file descriptors hold in any case.

@@ -48,6 +48,16 @@ impl File {
     }
 }
 
+/// What of a file concerns whoever computes it: numbers that were learned, unless some of them lie elsewhere. Nothing of
+/// what cannot be read as ONNX, of which others may make something.
+pub(crate) fn glance(bytes: &[u8]) -> Result<u64, String> {
+    let Ok(ModelProto { graph: Some(graph), .. }) = tract_onnx::onnx().proto_model_for_read(&mut &*bytes) else {
+        return Ok(0);
+    };
+    every_graph(&graph, &|graph| constants(graph).try_for_each(here))?;
+    Ok(graph.initializer.iter().map(parameters).fold(0, u64::saturating_add))
+}
+
 /// As it may be shown, whoever chose it.
 fn shown(name: &str) -> String {
     format!("`{}`", name.escape_debug())
@@ -72,13 +82,8 @@ fn known(graph: &GraphProto) -> Result<(), String> {
             return Err(format!("it computes {operator} of {house}, which tract does not know"));
         }
     }
-    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    let constants = attributes.flat_map(|attribute| attribute.t.iter().chain(&attribute.tensors));
-    for tensor in graph.initializer.iter().chain(constants) {
-        if tensor.data_location == Some(DataLocation::External as i32) {
-            let name = shown(&tensor.name);
-            return Err(format!("{name} lies in another file, which is not read; save the model as a single file"));
-        }
+    for tensor in constants(graph) {
+        here(tensor)?;
         computable(&tensor.name, tensor.data_type)?;
     }
     for value in graph.input.iter().chain(&graph.output) {
@@ -87,6 +92,20 @@ fn known(graph: &GraphProto) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn constants(graph: &GraphProto) -> impl Iterator<Item = &TensorProto> {
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    graph.initializer.iter().chain(attributes.flat_map(|attribute| attribute.t.iter().chain(&attribute.tensors)))
+}
+
+/// Its numbers are in the file itself.
+fn here(tensor: &TensorProto) -> Result<(), String> {
+    if tensor.data_location != Some(DataLocation::External as i32) {
+        return Ok(());
+    }
+    let name = shown(&tensor.name);
+    Err(format!("{name} lies in another file, which is not read; save the model as a single file"))
 }
 
 fn computable(name: &str, ty: i32) -> Result<(), String> {

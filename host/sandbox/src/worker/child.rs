@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use edgewit_worker::{self as worker, Confinement, Reach};
+use edgewit_worker::{self as worker, Confinement, Limits, Reach};
 
 use super::frame::{Reply, Request, Status};
 use crate::engine;
@@ -29,7 +29,13 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
         Err(error) => return reply(output, Status::Failed, Confinement::None, error.to_string().as_bytes()),
     };
     let confinement = match worker::close(Reach::Nothing).and_then(|confinement| {
-        worker::limit(Some(request.memory), Some(request.cpu_seconds), Reach::Nothing)?;
+        worker::limit(Limits {
+            memory: Some(request.memory),
+            cpu_seconds: Some(request.cpu_seconds),
+            file: 0,
+            nice: 10,
+            reach: Reach::Nothing,
+        })?;
         Ok(confinement)
     }) {
         Ok(confinement) => confinement,

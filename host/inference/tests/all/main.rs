@@ -1,0 +1,12 @@
+//! What inference promises, shown with real models: those that compute, and those that were made to hurt.
+
+#[cfg(test)]
+mod hostile_child;
+#[cfg(test)]
+mod hostile_model;
+#[cfg(test)]
+mod onnxruntime;
+#[cfg(test)]
+mod parent_and_child;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,183 @@
+//! A model in a child computes as it does here, and parent and child end as they should.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use edgewit_domain::model::ErrorKind;
+use edgewit_domain::tensor::Tensor;
+use edgewit_inference::session::Loaded;
+use edgewit_inference::worker::Remote;
+
+use crate::support::{
+    LIMITS, TRACT, cases, children, floats, kill, kit, model, open_files, run, session, start, until, work,
+};
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_model_in_a_child_says_what_the_reference_says() {
+    for case in cases() {
+        let remote = start(TRACT, &case.model, LIMITS).unwrap();
+        let inputs = remote.description().arrange(case.inputs.clone()).unwrap();
+        case.check(&run(session(&remote).as_mut(), inputs, LONG).unwrap());
+    }
+}
+
+#[test]
+fn every_session_is_a_child_of_its_own_and_ends_with_it() {
+    let files = open_files();
+    let remote = start(TRACT, "fixtures/batch.onnx", LIMITS).unwrap();
+    let sessions = [session(&remote), session(&remote), session(&remote)];
+    assert_eq!(children().len(), 3);
+    for mut session in sessions {
+        run(session.as_mut(), vec![floats(&[2, 4], 1.0)], LONG).unwrap();
+    }
+    assert!(children().is_empty());
+    drop(remote);
+    assert_eq!(open_files(), files);
+}
+
+#[test]
+fn who_only_looks_leaves_no_child() {
+    let remote = Remote::start(&work_looking(), model("fixtures/batch.onnx"), LIMITS, &kit()).unwrap();
+    assert_eq!(remote.description().inputs[0].to_string(), "`x`: [batch, 4] of f32");
+    assert!(children().is_empty());
+}
+
+fn work_looking() -> edgewit_inference::worker::Work {
+    edgewit_inference::worker::Work { look_only: true, ..work(TRACT) }
+}
+
+#[test]
+fn a_child_that_is_killed_costs_one_inference() {
+    let remote = start(TRACT, "bad/slow-nodes.onnx", LIMITS).unwrap();
+    let mut session = session(&remote);
+    let pid = children()[0];
+    let error = thread::scope(|scope| {
+        let asked = scope.spawn(|| run(session.as_mut(), vec![floats(&[1], 1.0)], LONG));
+        until("the child to compute", || (cpu_ticks(pid) > 3).then_some(()));
+        kill(pid);
+        asked.join().unwrap().unwrap_err()
+    });
+    assert_eq!(
+        (error.kind, error.text.as_str()),
+        (ErrorKind::Runtime, "its child process ended early (signal: 9 (SIGKILL))",)
+    );
+    let remote = start(TRACT, "fixtures/batch.onnx", LIMITS).unwrap();
+    let mut session = crate::support::session(&remote);
+    let pid = *children().iter().max().unwrap();
+    kill(pid);
+    // Whether it is noticed when it is asked or while it is waited for is chance.
+    let _ = run(session.as_mut(), vec![floats(&[1, 4], 1.0)], LONG);
+    run(session.as_mut(), vec![floats(&[1, 4], 1.0)], LONG).unwrap();
+    assert!(!children().contains(&pid));
+}
+
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_inference_that_takes_too_long_ends_in_time_and_the_next_one_is_answered() {
+    let remote = start(TRACT, "bad/slow-nodes.onnx", LIMITS).unwrap();
+    let mut session = session(&remote);
+    let pids = children();
+    for (until, given_up) in [(Duration::from_millis(50), false), (LONG, true)] {
+        let begun = Instant::now();
+        let asked = Instant::now() + until;
+        let error = session.run(vec![floats(&[1], 1.0)], asked, &|| given_up).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+    drop(pids);
+    let again = run(session.as_mut(), vec![floats(&[1], 1.0)], Duration::from_secs(120)).unwrap();
+    assert_eq!(again[0].1.dimensions(), [1]);
+}
+
+#[test]
+fn a_child_outlives_the_thread_that_asked_for_it() {
+    let asked = thread::spawn(|| {
+        let remote = start(TRACT, "fixtures/batch.onnx", LIMITS).unwrap();
+        let session = session(&remote);
+        (remote, session)
+    });
+    let (_remote, mut session) = asked.join().unwrap();
+    let pids = children();
+    // The kernel tells children of a thread's end before the thread can be joined.
+    for _ in 0..10 {
+        run(session.as_mut(), vec![floats(&[1, 4], 1.0)], LONG).unwrap();
+    }
+    assert_eq!(children(), pids);
+}
+
+/// Not a test by itself: the process that the next test ends.
+#[test]
+fn the_parent_that_is_killed() {
+    if std::env::var_os("EDGEWIT_TEST_PARENT").is_none() {
+        return;
+    }
+    let remote = start(TRACT, "bad/slow-nodes.onnx", LIMITS).unwrap();
+    let (mut idle, mut computing) = (session(&remote), session(&remote));
+    let error = run(idle.as_mut(), vec![floats(&[1], 1.0)], Duration::from_millis(1)).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    println!("\nchildren {:?}", children());
+    let _ = run(computing.as_mut(), vec![floats(&[1], 1.0)], Duration::from_secs(600));
+    thread::park();
+}
+
+#[test]
+fn children_end_with_their_parent_whatever_they_are_doing() {
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "parent_and_child::the_parent_that_is_killed", "--nocapture"])
+        .env("EDGEWIT_TEST_PARENT", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.starts_with("children ")).unwrap();
+    let pids: Vec<u32> = serde_json::from_str(line.trim_start_matches("children ")).unwrap();
+    assert_eq!(pids.len(), 2);
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    // A number may belong to somebody else by now, but not to this program.
+    let program = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let alive = |pid: &u32| program(pid).is_some_and(|exe| exe == std::path::Path::new(crate::support::WORKER));
+    until("the end of the children", || (!pids.iter().any(alive)).then_some(()));
+}
+
+#[test]
+fn the_child_shuts_itself_in_before_it_sees_the_model() {
+    let remote = start(TRACT, "fixtures/batch.onnx", LIMITS).unwrap();
+    let pid = children()[0];
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let limit = |name: &str| -> String {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        line.trim_start_matches(name).split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!((limit("Max open files").as_str(), limit("Max core file size").as_str()), ("0", "0"));
+    assert_eq!(limit("Max file size"), LIMITS.memory.to_string());
+    let address_space: u64 = limit("Max address space").parse().unwrap();
+    // The binary and its stacks, and never so much that the limit means nothing.
+    let base = address_space - LIMITS.memory;
+    assert!((1 << 20..256 << 20).contains(&base), "{base}");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    drop(remote);
+}
+
+#[test]
+fn inputs_and_outputs_beyond_the_memory_are_refused_and_the_child_goes_on() {
+    let limits = edgewit_inference::worker::Limits { memory: 16 << 20, ..LIMITS };
+    let remote = start(TRACT, "fixtures/batch.onnx", limits).unwrap();
+    let mut session = session(&remote);
+    let pid = children();
+    let large: Tensor = floats(&[2 << 20, 4], 1.0);
+    let error = run(session.as_mut(), vec![large], LONG).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+    run(session.as_mut(), vec![floats(&[1, 4], 1.0)], LONG).unwrap();
+    assert_eq!(children(), pid);
+}
