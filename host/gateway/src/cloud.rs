@@ -8,8 +8,8 @@ mod files;
 mod outbox;
 mod status;
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -25,13 +25,13 @@ use edgewit_domain::shadow::Limits;
 use edgewit_domain::shadow::sync::{self, Rules, Settings};
 use edgewit_net::link::{self, BoxFuture, DownlinkRule, NotStored, Plan, Stop, UplinkRule};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::chain;
 use crate::files::ConfigFile;
 use crate::hub::Hub;
-use crate::shadow::Syncing;
+use crate::shadow::{Syncing, forget_all_but};
 use crate::sync::lock;
 use crate::threads::Threads;
 use downlink::StoredDownlink;
@@ -39,7 +39,7 @@ pub(crate) use files::LinkFiles;
 use outbox::StoredOutbox;
 use status::Watched;
 
-/// How long a link that is told to end may take for what it is owed.
+/// How long a link that is told to end may take for what it is owed, and its shadows for what is being committed.
 const LEAVE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Clouds {
@@ -113,6 +113,9 @@ impl Clouds {
                 status::clear(&self.hub, &watched.made.cloud.name);
             }
         }
+        let (hub, synced) = (self.hub.clone(), synced(&wanted));
+        // Nothing comes of a task that the runtime does not run any more.
+        let _ = spawn_blocking(move || forget_all_but(&hub, |cloud| synced.contains(cloud))).await;
         for (name, made) in wanted {
             if lock(&self.links).contains_key(&name) {
                 continue;
@@ -152,7 +155,7 @@ impl Clouds {
             }
             if let Some(syncing) = link.watched.syncing.clone() {
                 // Nothing comes of a task that the runtime does not run any more.
-                let _ = tokio::task::spawn_blocking(move || syncing.end()).await;
+                let _ = spawn_blocking(move || syncing.end(LEAVE)).await;
             }
         }
         links
@@ -282,6 +285,11 @@ impl Made {
             shadow: config.shadow,
         }
     }
+}
+
+/// The clouds that some shadow is kept the same with.
+fn synced(wanted: &BTreeMap<Arc<str>, Made>) -> BTreeSet<Arc<str>> {
+    wanted.iter().filter(|(_, made)| !made.syncs.is_empty()).map(|(name, _)| name.clone()).collect()
 }
 
 /// Never, where there is none.

@@ -2,8 +2,9 @@
 //!
 //! A request goes the way of every other: a message on its topic, answered by the store's writer in the transaction that
 //! keeps it. Here is only who waits for that answer, and how it is told. Below are shadows for others: what a component reads
-//! (`stored`), and how they are kept the same as a cloud's (`syncing`, and what it is `told` and `requests`).
+//! (`stored`), and how they are kept the same as a cloud's (`syncing`, what it is `told` and `requests`, and what is `forgotten`).
 
+mod forgotten;
 mod requests;
 mod stored;
 mod syncing;
@@ -20,6 +21,7 @@ use edgewit_domain::topic::{Filter, Topic, TopicError};
 use serde::Deserialize;
 
 use crate::core::{Core, refused};
+pub(crate) use forgotten::forget_all_but;
 pub(crate) use stored::StoredShadows;
 pub(crate) use syncing::Syncing;
 pub(crate) use told::Told;

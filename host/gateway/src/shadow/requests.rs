@@ -18,6 +18,8 @@ pub(crate) struct Requests(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
+    /// Whoever asks knows of the connection that stands, if one does.
+    open: bool,
     requests: VecDeque<Outgoing>,
     /// Went to the network, and are not acknowledged.
     owed: BTreeSet<u64>,
@@ -28,9 +30,17 @@ struct Waiting {
 }
 
 impl Requests {
-    /// Not more of them come at once than shadows may be under way.
+    pub fn open(&self) {
+        lock(&self.0).open = true;
+    }
+
+    /// Not more of them come at once than shadows may be under way. What is asked by who does not know yet that the
+    /// connection has ended goes with that: a deletion must not arrive long after the look that it was decided by.
     pub fn push(&self, envelope: Arc<Envelope>) {
         let mut waiting = lock(&self.0);
+        if !waiting.open {
+            return;
+        }
         waiting.sequence += 1;
         let sequence = waiting.sequence;
         waiting.requests.push_back(Outgoing { sequence, envelope });
@@ -43,6 +53,7 @@ impl Requests {
     pub fn clear(&self) -> bool {
         let mut waiting = lock(&self.0);
         waiting.requests.clear();
+        waiting.open = false;
         !std::mem::take(&mut waiting.owed).is_empty()
     }
 
@@ -98,5 +109,28 @@ impl Outbox for Requests {
     fn give_up(&self, sequence: u64, reason: String) -> BoxFuture<Result<(), NotStored>> {
         tracing::error!(sequence, reason, "A request about a shadow was given up; `edgewit shadow sync` shows whose");
         Box::pin(async { Ok(()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::envelope;
+
+    #[test]
+    fn what_was_decided_before_the_connection_ended_is_not_asked_on_the_next_one() {
+        let requests = Requests::default();
+        let push = || requests.push(envelope("$aws/things/gw/shadow/delete", "{}"));
+        requests.open();
+        push();
+        assert!(!requests.clear(), "it was not sent");
+        // Nobody has told the thread yet.
+        push();
+        assert!(requests.take(10, 1 << 20).is_empty());
+        requests.open();
+        push();
+        let sent = requests.take(10, 1 << 20);
+        sent.iter().for_each(|request| requests.sent(request, 10));
+        assert!(requests.clear(), "it was sent, and nobody has it for sure");
     }
 }

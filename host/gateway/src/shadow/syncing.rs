@@ -4,10 +4,12 @@
 //! and what is remembered of it are one unit for the store's writer, and a request goes out by the link like a message of
 //! an uplink rule. It has a thread of its own because it reads from the disk, which nothing that drives sockets may do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use edgewit_domain::control::{ShadowsStatus, SyncedShadow};
 use edgewit_domain::ledger::{Refusal, ShadowRead, SyncRow, Unit};
@@ -35,9 +37,13 @@ pub(crate) struct Syncing {
     pub told: Arc<Told>,
     pub requests: Arc<Requests>,
     machine: Arc<Mutex<Sync>>,
+    unreadable: Arc<Mutex<Unreadable>>,
     over: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// Shadows that cannot be read, and why: the machine does not know them.
+type Unreadable = BTreeMap<ShadowId, String>;
 
 /// Says that a thread has ended, also where it panicked.
 struct Over(Arc<Notify>);
@@ -54,6 +60,7 @@ struct Hands {
     told: Arc<Told>,
     requests: Arc<Requests>,
     machine: Arc<Mutex<Sync>>,
+    unreadable: Arc<Mutex<Unreadable>>,
     /// It was said that there are too many.
     overflowed: bool,
 }
@@ -68,12 +75,14 @@ impl Syncing {
     ) -> io::Result<Syncing> {
         let (told, requests) = (Arc::new(Told::new(rules)), Arc::new(Requests::default()));
         let machine = Arc::new(Mutex::new(Sync::new(settings)));
+        let unreadable = Arc::<Mutex<Unreadable>>::default();
         let mut hands = Hands {
             hub: hub.clone(),
             cloud: cloud.clone(),
             told: told.clone(),
             requests: requests.clone(),
             machine: machine.clone(),
+            unreadable: unreadable.clone(),
             overflowed: false,
         };
         hub.tell_of_shadows(told.clone());
@@ -90,6 +99,7 @@ impl Syncing {
             told,
             requests,
             machine,
+            unreadable,
             over,
             thread: Mutex::new(Some(thread)),
         })
@@ -117,7 +127,18 @@ impl Syncing {
             dirty_ms: status.dirty_since.map(|since| millis(now.saturating_sub(since))),
             error: status.problem.map(|problem| problem.to_string()),
         };
-        lock(&self.machine).statuses(now).map(view).collect()
+        let mut shadows: Vec<SyncedShadow> = lock(&self.machine).statuses(now).map(view).collect();
+        shadows.extend(lock(&self.unreadable).iter().map(|(id, reason)| SyncedShadow {
+            cloud: self.cloud.to_string(),
+            thing: id.thing.to_string(),
+            name: id.name.as_ref().map(ToString::to_string),
+            local: None,
+            remote: None,
+            state: Standing::InError.word().to_owned(),
+            dirty_ms: None,
+            error: Some(reason.clone()),
+        }));
+        shadows
     }
 
     pub fn status(&self) -> ShadowsStatus {
@@ -127,16 +148,30 @@ impl Syncing {
             *counted.states.entry(status.standing.word().to_owned()).or_default() += 1;
             counted.dirty += u64::from(status.dirty_since.is_some());
         }
+        let unreadable = lock(&self.unreadable).len() as u64;
+        if unreadable > 0 {
+            *counted.states.entry(Standing::InError.word().to_owned()).or_default() += unreadable;
+        }
         counted
     }
 
-    /// Ends the thread. What it has under way is taken up by the next one.
-    pub fn end(&self) {
+    /// Ends the thread, and waits at most so long for what it has asked the writer for, so that whoever comes next finds
+    /// all of it. What is then not done is taken up by him.
+    pub fn end(&self, grace: Duration) {
         self.hub.tell_no_more(&self.told);
         self.told.end();
         if let Some(thread) = lock(&self.thread).take() {
             // A panic there has ended the link.
             let _ = thread.join();
+        }
+        let Ok(store) = self.hub.store() else { return };
+        let (done, all_done) = sync_channel(1);
+        // The writer takes what comes in its order: what has come before this is committed or refused when this is.
+        store.submit(vec![Unit::default()], move |_| {
+            let _ = done.send(());
+        });
+        if all_done.recv_timeout(grace).is_err() {
+            tracing::warn!(cloud = &*self.cloud, "The disk is slow: shadows are left before their last change is kept");
         }
     }
 }
@@ -233,7 +268,7 @@ impl Hands {
 
     fn watch(&mut self, id: &ShadowId) {
         let Some(how) = self.told.rules().how(id) else { return };
-        if lock(&self.machine).len() >= SHADOW_SYNC_SHADOWS {
+        if lock(&self.machine).len() + lock(&self.unreadable).len() >= SHADOW_SYNC_SHADOWS {
             if !std::mem::replace(&mut self.overflowed, true) {
                 tracing::error!(
                     cloud = &*self.cloud,
@@ -244,9 +279,13 @@ impl Hands {
         }
         match self.read(id) {
             Ok((local, row)) => {
+                lock(&self.unreadable).remove(id);
                 self.feed(Input::Watch { id: id.clone(), how, local: Seen::of(local.as_ref()), row });
             }
-            Err(reason) => tracing::error!(shadow = %id, reason, "A shadow cannot be read, and is not synchronised"),
+            Err(reason) => {
+                tracing::error!(shadow = %id, reason, "A shadow cannot be read, and is not synchronised");
+                lock(&self.unreadable).insert(id.clone(), reason);
+            }
         }
     }
 
@@ -257,6 +296,10 @@ impl Hands {
             Input::Heard { topic, .. } => accepted_on(topic),
             Input::Down { .. } => {
                 self.requests.clear();
+                None
+            }
+            Input::Up { .. } => {
+                self.requests.open();
                 None
             }
             _ => None,
@@ -357,7 +400,38 @@ impl Hands {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use edgewit_domain::config::{self, StoreEngine};
+    use edgewit_domain::shadow::Limits;
+
     use super::*;
+    use crate::store::Opening;
+
+    #[test]
+    fn who_comes_next_waits_for_what_the_writer_was_asked_for_but_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = config::Store { engine: StoreEngine::Sqlite, bytes: 1 << 24, keep: Duration::from_secs(60) };
+        let opening = Opening::open(dir.path(), settings).unwrap();
+        let (hub, threads) = (Arc::new(Hub::new(opening.clock())), Threads::new(tracing::Dispatch::none()));
+        let disk = opening.start(settings, Limits::default(), &hub, |run| threads.spawn("store".to_owned(), None, run));
+        let start = || Syncing::start(&hub, &"main".into(), Rules::default(), Settings::default(), &threads).unwrap();
+        let (opens, gate) = sync_channel::<()>(1);
+        hub.store().unwrap().turn(
+            move |_| {
+                let _ = gate.recv();
+                Ok(())
+            },
+            |_| (),
+        );
+        let (grace, began) = (Duration::from_millis(300), Instant::now());
+        start().end(grace);
+        assert!(began.elapsed() >= grace, "what is before it in the writer's hands is not done");
+        drop(opens);
+        start().end(Duration::from_secs(60));
+        hub.store().unwrap().close();
+        drop(disk);
+    }
 
     #[tokio::test]
     async fn a_thread_that_panics_says_that_it_is_over() {

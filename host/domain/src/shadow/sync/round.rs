@@ -109,10 +109,7 @@ impl Sync {
     pub(super) fn pump(&mut self, now: Duration, out: &mut Vec<Effect>) {
         while let Some((lane, index)) = self.begin(now) {
             let online = self.online;
-            let Some(entry) = self.entry_mut(index).filter(|entry| entry.lane == lane) else {
-                self.pace.end(lane);
-                continue;
-            };
+            let Some(entry) = self.entry_mut(index) else { continue };
             if !entry.is_idle() || entry.due(online).is_none_or(|at| at > now) {
                 self.pace.end(lane);
                 self.place(now, index);

@@ -30,14 +30,18 @@ impl Sync {
             }
             let (lane, index) = self.pace.begin(now)?;
             let online = self.online;
-            let Some(entry) = self.entry_mut(index) else { return Some((lane, index)) };
+            let Some(entry) = self.entry_mut(index).filter(|entry| entry.lane == lane) else {
+                // It waited for what is not watched any more.
+                self.pace.end(lane);
+                continue;
+            };
             entry.queued = None;
             if !online || entry.suspect.is_none() || !entry.is_idle() || entry.due(online).is_none_or(|at| at > now) {
                 return Some((lane, index));
             }
             // Its hour has passed.
             self.pace.end(lane);
-            self.suspects.push_back(index);
+            self.begin_to_suspect(index);
         }
     }
 

@@ -111,7 +111,7 @@ fn c3_what_finds_no_room_is_a_dead_letter_and_holds_up_nothing() {
 }
 
 /// Breaks a row of a gateway that has ended, by a word in its payload.
-fn damage(world: &World, word: &str) {
+pub fn damage(world: &World, word: &str) {
     let file = world.path("data/store/store.sqlite");
     let mut bytes = std::fs::read(&file).unwrap();
     // Wherever it stands: a page that was split keeps what has moved on, and nobody reads that.

@@ -5,10 +5,11 @@ use edgewit_domain::shadow::{Limits, RequestTopic, ShadowId, ShadowName, ThingNa
 use edgewit_testbed::{Faults, ShadowCloud};
 use serde_json::{Value, json};
 
+use super::down::damage;
 use super::killed::{moment, rounds};
 use crate::far::{Far, cloud_of, until_connected};
 use crate::process::Process;
-use crate::world::{Running, echo, eventually};
+use crate::world::{Running, World, echo, eventually};
 
 pub const OWN: &str = "[shadow.sync.own]\n[shadow.sync.named]\nshadow = \"+\"\n";
 const SYNCED: Command = Command::SyncedShadows { thing: None, after: None };
@@ -211,6 +212,55 @@ fn a_rule_says_which_way_changes_go_and_a_reload_changes_it() {
 /// The cloud's version that was last merged.
 fn in_sync_version(running: &Running<'_>) -> Option<u64> {
     synced(running).first()?.remote
+}
+
+/// What was agreed on once says nothing of what was said while nobody kept the two the same.
+#[test]
+fn what_is_remembered_of_a_cloud_goes_with_its_last_rule_in_a_reload_and_at_a_start() {
+    let far = Far::new();
+    let cloud = far.shadows();
+    let world = far.world(OWN, &[]);
+    let mut running = world.start();
+    update(&running, CLASSIC, &json!({"reported": {"a": 1}}));
+    until_in_sync(&running, 1);
+    for restarts in [false, true] {
+        running = configured(running, &world, &far.cloud(""), restarts);
+        assert!(matches!(ask(&running, CLASSIC, Verb::Delete, ""), Reply::Shadow { .. }));
+        running = configured(running, &world, &far.cloud(OWN), restarts);
+        // It is no deletion of anything that both had.
+        until_both(&running, &cloud, CLASSIC, &json!({"reported": {"a": 1}}));
+        until_in_sync(&running, 1);
+    }
+}
+
+fn configured<'a>(running: Running<'a>, world: &'a World, head: &str, restarts: bool) -> Running<'a> {
+    world.configure(head, &[]);
+    if restarts {
+        drop(running);
+        return world.start();
+    }
+    assert!(matches!(running.command(Command::Reload), Reply::Reloaded(_)));
+    running
+}
+
+#[test]
+fn a_shadow_that_cannot_be_read_is_shown_as_in_error() {
+    let far = Far::new();
+    let _cloud = far.shadows();
+    let world = far.world(OWN, &[]);
+    let running = world.start();
+    update(&running, CLASSIC, &json!({"reported": {"a": "needle"}}));
+    until_in_sync(&running, 1);
+    running.gateway.shutdown();
+    damage(&world, "needle");
+    let running = world.start();
+    let shadow = eventually("it is shown", || match &synced(&running)[..] {
+        [shadow] => Ok(shadow.clone()),
+        other => Err(other.to_vec()),
+    });
+    assert_eq!((shadow.state.as_str(), shadow.name), ("in-error", None));
+    assert!(shadow.error.is_some_and(|error| error.contains("damaged")));
+    assert_eq!(cloud_of(&running.status()).shadows.clone().unwrap().states["in-error"], 1);
 }
 
 #[test]
