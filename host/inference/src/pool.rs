@@ -94,8 +94,9 @@ impl Pool {
             for _ in 0..times {
                 let until = worker.shared.until(Instant::now());
                 let done = worker.session.run(inputs.clone(), until, &|| false).map(drop);
-                // A first inference that nobody waits for any more was too late.
-                if report.send(done).is_err() {
+                let failed = done.is_err();
+                // Where nobody waits for it any more it was too late.
+                if report.send(done).is_err() || failed {
                     return;
                 }
             }
@@ -278,3 +279,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

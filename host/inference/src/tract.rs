@@ -51,7 +51,8 @@ impl TractModel {
             let file = File::read(model, shapes)?;
             build(file, precision).map_err(|error| format!("tract cannot compute it: {}", words(&error)))
         });
-        let known = loaded.and_then(|known| known).map_err(|text| LoadError::Refused(cut(text)))?;
+        let known = loaded.map_err(|panic| format!("tract failed on it: {panic}")).and_then(|known| known);
+        let known = known.map_err(|text| LoadError::Refused(cut(text)))?;
         Ok(TractModel { known: Arc::new(known) })
     }
 }
