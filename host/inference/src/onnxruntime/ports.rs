@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use edgewit_domain::limits::{MODEL_PORTS, TENSOR_DIMENSIONS};
 use edgewit_domain::model::{Description, Dimension, Port, PortType};
 use ort::session::Session;
 use ort::value::{Outlet, ValueType};
@@ -21,12 +20,7 @@ const NAMELESS: &str = "?";
 type Shapes = BTreeMap<Arc<str>, Vec<u32>>;
 
 pub(super) fn describe(session: &Session, shapes: &Shapes, parameters: u64) -> Result<Description, LoadError> {
-    let ports = |outlets: &[Outlet]| -> Result<Vec<Port>, String> {
-        if outlets.len() > MODEL_PORTS {
-            return Err(format!("it has {} inputs or outputs, and {MODEL_PORTS} is the most", outlets.len()));
-        }
-        outlets.iter().map(port).collect()
-    };
+    let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<Port>, String>>();
     let described = || {
         let (mut inputs, mut outputs) = (ports(session.inputs())?, ports(session.outputs())?);
         let bound = bind(&mut inputs, shapes)?;
@@ -52,10 +46,6 @@ fn port(outlet: &Outlet) -> Result<Port, String> {
             dimensions: Vec::new(),
         });
     };
-    if shape.len() > TENSOR_DIMENSIONS {
-        let name = name.escape_debug();
-        return Err(format!("`{name}` has {} dimensions, and {TENSOR_DIMENSIONS} is the most", shape.len()));
-    }
     let dimension = |(at, size): (usize, &i64)| match size {
         0.. => u32::try_from(*size)
             .map(Dimension::Fixed)

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Instant;
 
 use edgewit_domain::config::{Backend, Provider};
-use edgewit_domain::limits::MIB;
-use edgewit_domain::model::{ErrorKind, InferenceError, Named};
+use edgewit_domain::limits::{MIB, MODEL_PORTS, TENSOR_DIMENSIONS};
+use edgewit_domain::model::{Description, ErrorKind, InferenceError, Named};
 use edgewit_domain::tensor::Tensor;
 use edgewit_worker::{self as worker, Confinement, Limits, Reach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -101,8 +101,7 @@ fn compute(start: &Start, library: Option<&Library>, confinement: Confinement) -
         Err((refusal, text)) => return say(&Said::Refused(refusal, text)),
     };
     let described = Said::Described(confinement, model.description().clone());
-    if described.frame().len() as u64 > SAID_BYTES {
-        let text = "its inputs and outputs have names that are too long".into();
+    if let Err(text) = can_be_told(model.description(), &described) {
         return say(&Said::Refused(Refusal::Model, text));
     }
     if start.look_only {
@@ -145,6 +144,22 @@ fn load(start: &Start, library: Option<&Library>, bytes: u64) -> Result<Box<dyn 
         LoadError::Library(text) => (Refusal::Library, text),
         other => (Refusal::Model, other.to_string()),
     })
+}
+
+fn can_be_told(description: &Description, said: &Said) -> Result<(), String> {
+    for ports in [&description.inputs, &description.outputs] {
+        if ports.len() > MODEL_PORTS {
+            return Err(format!("it has {} inputs or outputs, and {MODEL_PORTS} of each are the most", ports.len()));
+        }
+        if let Some(port) = ports.iter().find(|port| port.dimensions.len() > TENSOR_DIMENSIONS) {
+            let (name, count) = (port.name.escape_debug(), port.dimensions.len());
+            return Err(format!("`{name}` has {count} dimensions, and {TENSOR_DIMENSIONS} are the most"));
+        }
+    }
+    match said.frame().len() as u64 - Header::BYTES as u64 {
+        0..=SAID_BYTES => Ok(()),
+        _ => Err("its inputs and outputs have names that are too long to be told".into()),
+    }
 }
 
 /// Backends say it in words only: Rust's, C++'s, those of tract's tensors and of onnxruntime's arena.

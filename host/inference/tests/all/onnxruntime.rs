@@ -19,8 +19,9 @@ const LONG: Duration = Duration::from_secs(30);
 
 #[test]
 fn onnxruntime_says_what_the_reference_says() {
-    for case in cases() {
-        let remote = start(ONNXRUNTIME, &case.model, LIMITS).unwrap();
+    for (case, threads) in cases().iter().zip([1, 3].into_iter().cycle()) {
+        let backend = Backend::Onnxruntime { provider: Provider::Cpu, threads };
+        let remote = start(backend, &case.model, LIMITS).unwrap();
         let inputs = remote.description().arrange(case.inputs.clone()).unwrap();
         case.check(&run(session(&remote).as_mut(), inputs, LONG).unwrap());
     }

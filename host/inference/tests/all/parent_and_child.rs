@@ -1,18 +1,21 @@
 //! A model in a child computes as it does here, and parent and child end as they should.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use edgewit_domain::model::ErrorKind;
+use edgewit_domain::model::{Description, Dimension, ErrorKind};
 use edgewit_domain::tensor::Tensor;
 use edgewit_inference::session::Loaded;
-use edgewit_inference::worker::Remote;
+use edgewit_inference::worker::{Limits, Remote, Work};
+use edgewit_worker::Reach;
 
 use crate::support::{
-    LIMITS, TRACT, cases, children, floats, kill, kit, model, open_files, run, session, start, until, work,
+    LIMITS, ONNXRUNTIME, TRACT, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files, run,
+    session, start, until, work,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -42,13 +45,10 @@ fn every_session_is_a_child_of_its_own_and_ends_with_it() {
 
 #[test]
 fn who_only_looks_leaves_no_child() {
-    let remote = Remote::start(&work_looking(), model("fixtures/batch.onnx"), LIMITS, &kit()).unwrap();
+    let remote =
+        Remote::start(&Work { look_only: true, ..work(TRACT) }, model("fixtures/batch.onnx"), LIMITS, &kit()).unwrap();
     assert_eq!(remote.description().inputs[0].to_string(), "`x`: [batch, 4] of f32");
     assert!(children().is_empty());
-}
-
-fn work_looking() -> edgewit_inference::worker::Work {
-    edgewit_inference::worker::Work { look_only: true, ..work(TRACT) }
 }
 
 #[test]
@@ -76,6 +76,66 @@ fn a_child_that_is_killed_costs_one_inference() {
     assert!(!children().contains(&pid));
 }
 
+#[test]
+fn a_child_goes_on_loading_while_nobody_waits_for_it() {
+    let remote = start(ONNXRUNTIME, "fixtures/batch.onnx", LIMITS).unwrap();
+    let mut session = session(&remote);
+    let killed = children()[0];
+    kill(killed);
+    // Whether it is noticed when it is asked or while it is waited for is chance.
+    let _ = run(session.as_mut(), vec![floats(&[1, 4], 1.0)], Duration::ZERO);
+    let (mut late, mut seen) = (0, BTreeSet::new());
+    until("an answer", || {
+        let answer = run(session.as_mut(), vec![floats(&[1, 4], 1.0)], Duration::from_millis(2));
+        seen.extend(children().into_iter().filter(|pid| *pid != killed));
+        match answer {
+            Ok(_) => Some(()),
+            Err(error) if error.kind == ErrorKind::Timeout => {
+                late += 1;
+                None
+            }
+            Err(_) => None,
+        }
+    });
+    assert!(late > 0, "it loaded in no time");
+    assert_eq!(seen.len(), 1, "one child was waited for, {late} times in vain: {seen:?}");
+}
+
+#[test]
+fn configured_shapes_are_what_a_child_describes_whatever_computes() {
+    let shapes = |shape: &[u32]| BTreeMap::from([("x".into(), shape.to_vec())]);
+    for backend in [TRACT, ONNXRUNTIME] {
+        let described = |shapes| {
+            let work = Work { shapes, ..work(backend) };
+            Remote::start(&work, model("fixtures/batch.onnx"), LIMITS, &kit_with_onnxruntime())
+        };
+        let remote = described(shapes(&[7, 4])).unwrap();
+        assert_eq!(remote.description().inputs[0].to_string(), "`x`: [7, 4] of f32");
+        assert_eq!(remote.description().outputs[0].dimensions[0], Dimension::Fixed(7));
+        for (wrong, said) in [
+            (shapes(&[7, 5]), "`shapes` has [7, 5] for the input `x`: [batch, 4] of f32"),
+            (shapes(&[7]), "`shapes` has [7] for the input `x`: [batch, 4] of f32"),
+            (BTreeMap::from([("z".into(), vec![1])]), "`shapes` names `z`, and its inputs are `x`: [batch, 4] of f32"),
+        ] {
+            assert_eq!(described(wrong).err().unwrap().to_string(), said, "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn both_backends_describe_a_model_alike() {
+    let files: BTreeSet<String> = cases().into_iter().map(|case| case.model).collect();
+    for file in files {
+        let told = |backend| {
+            let remote = start(backend, &file, LIMITS).unwrap();
+            let Description { inputs, outputs, parameters, .. } = remote.description().clone();
+            // What they make of the dimensions of outputs is their own.
+            (inputs, outputs.into_iter().map(|port| (port.name, port.ty)).collect::<Vec<_>>(), parameters)
+        };
+        assert_eq!(told(TRACT), told(ONNXRUNTIME), "{file}");
+    }
+}
+
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap().parse().unwrap()
@@ -85,7 +145,6 @@ fn cpu_ticks(pid: u32) -> u64 {
 fn an_inference_that_takes_too_long_ends_in_time_and_the_next_one_is_answered() {
     let remote = start(TRACT, "bad/slow-nodes.onnx", LIMITS).unwrap();
     let mut session = session(&remote);
-    let pids = children();
     for (until, given_up) in [(Duration::from_millis(50), false), (LONG, true)] {
         let begun = Instant::now();
         let asked = Instant::now() + until;
@@ -93,7 +152,6 @@ fn an_inference_that_takes_too_long_ends_in_time_and_the_next_one_is_answered() 
         assert_eq!(error.kind, ErrorKind::Timeout);
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
-    drop(pids);
     let again = run(session.as_mut(), vec![floats(&[1], 1.0)], Duration::from_secs(120)).unwrap();
     assert_eq!(again[0].1.dimensions(), [1]);
 }
@@ -166,12 +224,14 @@ fn the_child_shuts_itself_in_before_it_sees_the_model() {
     assert!((1 << 20..256 << 20).contains(&base), "{base}");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    drop(remote);
+    let possible =
+        thread::scope(|scope| scope.spawn(|| edgewit_worker::close(Reach::Nothing).unwrap()).join().unwrap());
+    assert_eq!(remote.confinement(), possible, "a thread of this process can be shut in so far");
 }
 
 #[test]
 fn inputs_and_outputs_beyond_the_memory_are_refused_and_the_child_goes_on() {
-    let limits = edgewit_inference::worker::Limits { memory: 16 << 20, ..LIMITS };
+    let limits = Limits { memory: 16 << 20, ..LIMITS };
     let remote = start(TRACT, "fixtures/batch.onnx", limits).unwrap();
     let mut session = session(&remote);
     let pid = children();

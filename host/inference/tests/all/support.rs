@@ -51,12 +51,9 @@ pub fn kit_with_onnxruntime() -> Kit {
 
 /// Where `cargo xtask setup` puts it.
 fn library() -> PathBuf {
-    let lib = repository().join("target/onnxruntime/lib");
-    let folders = lib.read_dir().into_iter().flatten().flatten();
-    let files = folders.flat_map(|folder| folder.path().join("site-packages/onnxruntime/capi").read_dir());
-    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("libonnxruntime.so");
-    let found = files.flatten().flatten().map(|file| file.path()).find(name);
-    found.unwrap_or_else(|| panic!("there is no onnxruntime in {}: run cargo xtask setup", lib.display()))
+    let library = repository().join("target/onnxruntime/libonnxruntime.so");
+    assert!(library.is_file(), "there is no {}: run cargo xtask setup", library.display());
+    library
 }
 
 pub fn work(backend: Backend) -> Work {
