@@ -14,7 +14,7 @@ use crate::process::{root, run, say};
 use crate::python;
 
 /// The environment with numpy, onnx and onnxruntime. Tests find the engine's library in it.
-const ENVIRONMENT: &str = "target/onnxruntime";
+pub const ENVIRONMENT: &str = "target/onnxruntime";
 
 /// Where the engine's library is, whatever its version and Python's.
 const LIBRARY: &str = "target/onnxruntime/libonnxruntime.so";

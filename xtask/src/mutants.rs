@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::process::{cargo, root, say};
-use crate::setup;
+use crate::{models, setup};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,7 +106,7 @@ fn passes(tree: &Path, (workspace, package): (&str, &str), tests: &[&str]) -> Re
     Ok(ran.status.success())
 }
 
-/// What git tracks, as it is now, the guests that tests run, and the SDK that they run beside.
+/// What git tracks, as it is now, the guests that tests run, and the SDK and the engine that they run beside.
 fn copy() -> Result<PathBuf> {
     let tree = root().join("target").join("mutants").join("tree");
     if tree.exists() {
@@ -123,9 +123,11 @@ fn copy() -> Result<PathBuf> {
             copy_file(&guest.path(), &tree.join(guests).join(guest.file_name()))?;
         }
     }
-    let sdk = tree.join(setup::DEVICE_SDK);
-    fs::create_dir_all(sdk.parent().context("it stands in a folder")?)?;
-    std::os::unix::fs::symlink(root().join(setup::DEVICE_SDK), sdk)?;
+    for installed in [setup::DEVICE_SDK, models::ENVIRONMENT] {
+        let place = tree.join(installed);
+        fs::create_dir_all(place.parent().context("it stands in a folder")?)?;
+        std::os::unix::fs::symlink(root().join(installed), place)?;
+    }
     Ok(tree)
 }
 

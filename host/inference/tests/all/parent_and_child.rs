@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +13,10 @@ use edgewit_domain::tensor::Tensor;
 use edgewit_inference::session::Loaded;
 use edgewit_inference::worker::{Limits, Remote, Work};
 use edgewit_worker::Reach;
+use rustix::process::Signal;
 
 use crate::support::{
-    LIMITS, ONNXRUNTIME, TRACT, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files, run,
+    LIMITS, ONNXRUNTIME, TRACT, WORKER, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files, run,
     session, start, until, work,
 };
 
@@ -199,12 +201,18 @@ fn children_end_with_their_parent_whatever_they_are_doing() {
     let line = lines.find(|line| line.starts_with("children ")).unwrap();
     let pids: Vec<u32> = serde_json::from_str(line.trim_start_matches("children ")).unwrap();
     assert_eq!(pids.len(), 2);
+    // Whoever has been stopped cannot notice by itself that nobody is at the other end.
+    pids.iter().for_each(|pid| signal(*pid, Signal::STOP));
     parent.kill().unwrap();
     parent.wait().unwrap();
-    // A number may belong to somebody else by now, but not to this program.
-    let program = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let alive = |pid: &u32| program(pid).is_some_and(|exe| exe == std::path::Path::new(crate::support::WORKER));
-    until("the end of the children", || (!pids.iter().any(alive)).then_some(()));
+    let ended = until_or("the end of the children", || pids.iter().all(|pid| !is_worker(*pid)).then_some(()));
+    pids.iter().filter(|pid| is_worker(**pid)).for_each(|pid| kill(*pid));
+    ended.unwrap();
+}
+
+/// A number may belong to somebody else by now, but not to this program.
+fn is_worker(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(WORKER))
 }
 
 #[test]

@@ -16,6 +16,7 @@ use edgewit_inference::worker::{Limits, Remote, Work};
 use edgewit_inference::{Kit, LoadError};
 use edgewit_worker::WorkerCommand;
 use half::f16;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub const WORKER: &str = env!("CARGO_BIN_EXE_inference-worker");
@@ -154,12 +155,16 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_or(what, look).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn until_or<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match look() {
-            Some(found) => return found,
-            None if Instant::now() > deadline => panic!("waited in vain for: {what}"),
+            Some(found) => return Ok(found),
+            None if Instant::now() > deadline => return Err(format!("waited in vain for: {what}")),
             None => thread::yield_now(),
         }
     }
@@ -183,6 +188,9 @@ pub fn open_files() -> usize {
 }
 
 pub fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    signal(pid, Signal::KILL);
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
