@@ -16,8 +16,8 @@ use edgewit_worker::Reach;
 use rustix::process::Signal;
 
 use crate::support::{
-    LIMITS, ONNXRUNTIME, TRACT, WORKER, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files, run,
-    session, start, until, work,
+    LIMITS, ONNXRUNTIME, TRACT, WORKER, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files,
+    run, session, signal, start, until, until_or, work,
 };
 
 const LONG: Duration = Duration::from_secs(30);
