@@ -1,4 +1,4 @@
-//! `edgewit check`: the configuration and every component against its grants; nothing is started.
+//! `edgewit check`: the configuration, every component against its grants and every model; nothing is started.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use crate::connect;
 use crate::exit::{Exit, Outcome};
 use crate::output::{self, Format, safe_lines};
 
-/// Check a configuration and its components, and start nothing
+/// Check a configuration, its components and its models, and start nothing
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
   edgewit check --config /etc/edgewit/edgewit.toml && edgewit reload
 
 Every mistake is shown at once, with its line, its key and its cure. A component that imports more than it was granted \
-is one, and the lines that would grant it are shown. Ends with 64 if there are mistakes.")]
+is one, and the lines that would grant it are shown. Each model is loaded and tried with zeros. Ends with 64 if there are mistakes.")]
 pub struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = connect::CONFIG)]

@@ -16,6 +16,7 @@ mod inspect;
 mod lifecycle;
 mod logs;
 mod man;
+mod model;
 mod new;
 mod output;
 mod ps;
@@ -61,6 +62,7 @@ enum Verb {
     Queue(queue::Args),
     Dead(dead::Args),
     Shadow(shadow::Args),
+    Model(model::Args),
     Store(store::Args),
     Restart(lifecycle::Restart),
     Stop(lifecycle::Stop),
@@ -89,6 +91,7 @@ impl Verb {
             Verb::Queue(args) => queue::queue(args),
             Verb::Dead(args) => dead::dead(args),
             Verb::Shadow(args) => shadow::shadow(args),
+            Verb::Model(args) => model::model(args),
             Verb::Store(args) => store::store(args),
             Verb::Restart(args) => lifecycle::restart(args),
             Verb::Stop(args) => lifecycle::stop(args),

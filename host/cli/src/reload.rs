@@ -11,9 +11,9 @@ use crate::output::{self, Format, safe};
 #[command(after_help = "Example:
   edgewit check && edgewit reload
 
-Waits until every changed component runs as it should, and ends with 1 if one does not: where its
-new form cannot start, the old instance stays. A configuration with mistakes changes nothing. SIGHUP
-to the gateway does the same, and says it in the log.")]
+Waits until every changed component runs as it should and every changed model has been loaded, and
+ends with 1 if one does not: where the new form cannot start, the old one stays. A configuration
+with mistakes changes nothing. SIGHUP to the gateway does the same, and says it in the log.")]
 pub struct Args {
     #[command(flatten)]
     gateway: Gateway,
@@ -39,7 +39,8 @@ fn show(reloaded: &Reloaded, format: Format) -> Outcome {
     } else {
         output::print(&render(reloaded))?;
     }
-    Ok(if reloaded.failed.is_empty() { Exit::Ok } else { Exit::Failed })
+    let good = reloaded.failed.is_empty() && reloaded.models_failed.is_empty();
+    Ok(if good { Exit::Ok } else { Exit::Failed })
 }
 
 fn render(reloaded: &Reloaded) -> String {
@@ -48,6 +49,7 @@ fn render(reloaded: &Reloaded) -> String {
         ("added", &reloaded.added),
         ("removed", &reloaded.removed),
         ("changed", &reloaded.changed),
+        ("models", &reloaded.models),
         ("settings", &reloaded.settings),
     ];
     for (word, names) in parts {
@@ -55,12 +57,12 @@ fn render(reloaded: &Reloaded) -> String {
             text.push_str(&format!("{word} {}\n", listed(names)));
         }
     }
-    for (name, NotTaken { reason, old_stays }) in &reloaded.failed {
-        let name = safe(name);
-        let what = if *old_stays {
-            format!("not changed: {name} (the old one stays)")
-        } else {
-            format!("does not run: {name}")
+    let components = reloaded.failed.iter().map(|(name, why)| (safe(name), "does not run", why));
+    let models = reloaded.models_failed.iter().map(|(name, why)| (format!("model.{}", safe(name)), "not loaded", why));
+    for (name, missing, NotTaken { reason, old_stays }) in components.chain(models) {
+        let what = match *old_stays {
+            true => format!("not changed: {name} (the old one stays)"),
+            false => format!("{missing}: {name}"),
         };
         text.push_str(&format!("{what}: {}\n", output::safe_lines(reason).replace('\n', "\n  ")));
     }
@@ -98,8 +100,12 @@ mod tests {
         let why = |reason: &str, old_stays| NotTaken { reason: reason.into(), old_stays };
         let failed = [("average", why("init failed: no\nso it is", true)), ("valve", why("no file \u{1b}[2J", false))];
         let failed = failed.map(|(name, why)| (name.to_owned(), why)).into();
-        let expected = "changed a\nnot changed: average (the old one stays): init failed: no\n  so it is\n\
-                        does not run: valve: no file \\u{1b}[2J\n";
-        assert_eq!(render(&Reloaded { changed: vec!["a".into()], failed, ..Reloaded::default() }), expected);
+        let models_failed =
+            [("anomaly".to_owned(), why("no file", false)), ("detect".to_owned(), why("bad", true))].into();
+        let expected = "changed a\nmodels other\nnot changed: average (the old one stays): init failed: no\n  so it is\n\
+                        does not run: valve: no file \\u{1b}[2J\n\
+                        not loaded: model.anomaly: no file\nnot changed: model.detect (the old one stays): bad\n";
+        let (changed, models) = (vec!["a".into()], vec!["other".into()]);
+        assert_eq!(render(&Reloaded { changed, models, failed, models_failed, ..Reloaded::default() }), expected);
     }
 }

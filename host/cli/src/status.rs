@@ -146,6 +146,7 @@ pub fn sample() -> Status {
         messages: 98_765,
         circles: 0,
         clouds: Default::default(),
+        models: Default::default(),
         components: components.map(|(name, status)| (name.to_owned(), status)).into(),
     }
 }

@@ -5,6 +5,7 @@
 //! command is carried out.
 
 mod cloud;
+mod model;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::message::Qos;
 use crate::shadow::Verb;
 
 pub use cloud::{CloudStatus, DownlinkStatus, LinkState, ShadowsStatus, UplinkStatus};
+pub use model::{ModelState, ModelStatus};
 
 /// What `edgewit` asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,6 +199,8 @@ pub struct Status {
     pub components: BTreeMap<String, ComponentStatus>,
     /// By the names of the clouds.
     pub clouds: BTreeMap<String, CloudStatus>,
+    /// By the names of the models.
+    pub models: BTreeMap<String, ModelStatus>,
 }
 
 /// One component as `ps` and `top` show it.
@@ -354,14 +358,18 @@ pub struct Reloaded {
     pub settings: Vec<String>,
     /// Those that do not run as the configuration says.
     pub failed: BTreeMap<String, NotTaken>,
+    /// Models that were loaded and answer from now on.
+    pub models: Vec<String>,
+    /// Models that could not be loaded as the configuration says.
+    pub models_failed: BTreeMap<String, NotTaken>,
     /// Keys that only a restart of the gateway can change, and that differ.
     pub needs_restart: Vec<String>,
 }
 
-/// Why a component does not run as the new configuration says.
+/// Why a component, or a model, does not run as the new configuration says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotTaken {
     pub reason: String,
-    /// It keeps its older configuration, and the instance made from that.
+    /// It keeps its older configuration, and what was made from that.
     pub old_stays: bool,
 }

@@ -1,22 +1,27 @@
-//! `edgewit check`: a configuration and every component of it against its grants.
+//! `edgewit check`: a configuration, every component of it against its grants, and every model.
 //!
 //! Starts nothing, opens no port and writes nothing but a temporary folder. Finds everything there is to find in one
-//! go: what is wrong with one component does not keep the next from being looked at.
+//! go: what is wrong with one component or model does not keep the next from being looked at.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use edgewit_domain::config::{Component, Config, line_of};
+use edgewit_domain::config::{Component, Config, Model, line_of};
+use edgewit_domain::model::{Description, Port};
 use edgewit_sandbox::Exports;
 use edgewit_worker::WorkerCommand;
 use serde::Serialize;
+use tracing::Dispatch;
 
 use crate::cloud::LinkFiles;
 use crate::error::chain;
 use crate::files::ConfigFile;
 use crate::loading::{NEVER_RECYCLED, Source};
+use crate::models::{LoadedModel, ModelSource, Models};
 use crate::scratch::Scratch;
+use crate::threads::Threads;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +33,8 @@ pub struct Report {
     pub warnings: Vec<Finding>,
     /// Components that would run.
     pub components: BTreeMap<String, Checked>,
+    /// Models that would answer.
+    pub models: BTreeMap<String, CheckedModel>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,13 +56,24 @@ pub struct Checked {
     pub exports: Vec<String>,
 }
 
+/// A model that can be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckedModel {
+    pub digest: String,
+    /// As they are written for people: `` `x`: [1, 64] of f32 ``.
+    pub inputs: Vec<String>,
+    pub outputs: Vec<String>,
+    /// Bytes that it takes with all instances busy, as far as its backend can tell.
+    pub planned_memory: Option<u64>,
+}
+
 impl Report {
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-/// Checks the configuration at `path`. `worker` starts the compiling child.
+/// Checks the configuration at `path`. `worker` starts the children that look at what may be hostile.
 pub fn check(path: &Path, worker: &WorkerCommand) -> Report {
     let mut report = Report { file: path.display().to_string(), ..Report::default() };
     let Some((file, text, config)) = read(path, &mut report) else { return report };
@@ -65,8 +83,13 @@ pub fn check(path: &Path, worker: &WorkerCommand) -> Report {
         let of_link = |(key, problem)| finding(&format!("cloud.{name}.{key}"), problem);
         report.warnings.extend(unread.into_iter().map(of_link));
     }
+    let models = ModelSource::new(&file, worker.clone());
+    config.models.values().for_each(|model| check_model(&models, model, &config, &mut report));
+    // Components are looked at without one.
+    let models = Arc::new(Models::new(&file, worker.clone(), &Threads::new(Dispatch::none())));
     let scratch = Scratch::new();
-    let source = scratch.and_then(|scratch| Ok((scratch.source(&file, config.gateway.profile, worker)?, scratch)));
+    let source =
+        scratch.and_then(|scratch| Ok((scratch.source(&file, config.gateway.profile, worker, models)?, scratch)));
     match source {
         Ok((source, _scratch)) => {
             for component in config.components.values() {
@@ -121,6 +144,26 @@ fn check_component(source: &Source, component: &Component, report: &mut Report) 
     }
 }
 
+fn check_model(source: &ModelSource, model: &Arc<Model>, config: &Config, report: &mut Report) {
+    match source.load_configured(model, &config.onnxruntime) {
+        Ok(LoadedModel { model: loaded, digest, .. }) => {
+            let Description { inputs, outputs, planned, .. } = loaded.description();
+            let shown = |ports: &[Port]| ports.iter().map(Port::to_string).collect();
+            let checked = CheckedModel {
+                digest: digest.to_string(),
+                inputs: shown(inputs),
+                outputs: shown(outputs),
+                planned_memory: planned.map(|planned| planned.with(model.instances)),
+            };
+            report.models.insert(model.name.to_string(), checked);
+        }
+        Err(unloaded) => {
+            let path = format!("model.{}.{}", model.name, unloaded.key());
+            report.findings.push(finding(path.trim_end_matches('.'), chain(&unloaded)));
+        }
+    }
+}
+
 fn words(exports: Exports) -> Vec<String> {
     let Exports { message, tick, delta, change, start, health, state } = exports;
     let heard = [(message, "message"), (tick, "tick"), (delta, "delta"), (change, "change")];
@@ -142,6 +185,9 @@ impl fmt::Display for Report {
         }
         for (name, checked) in &self.components {
             writeln!(f, "component.{name}: good; the gateway can call {}", checked.exports.join(", "))?;
+        }
+        for (name, CheckedModel { inputs, outputs, .. }) in &self.models {
+            writeln!(f, "model.{name}: good; {} → {}", inputs.join(", "), outputs.join(", "))?;
         }
         match self.findings.len() {
             0 => write!(f, "{}: good", self.file),

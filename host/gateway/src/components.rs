@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::desk::{Common, Desk};
 use crate::loading::Source;
+use crate::models::Models;
 use crate::orders::{Answer, Order, TooMany, Wanted};
 use crate::runner::Runner;
 use crate::sync::lock;
@@ -163,6 +164,10 @@ impl Components {
 
     pub fn source(&self) -> &Source {
         self.common.loading.source()
+    }
+
+    pub fn models(&self) -> &Arc<Models> {
+        &self.source().models
     }
 
     pub fn names(&self) -> Vec<Arc<str>> {

@@ -145,6 +145,7 @@ impl Core {
             circles: counts.circles,
             components: self.components.status(),
             clouds: self.clouds.status(),
+            models: self.components.models().status(),
         }
     }
 }

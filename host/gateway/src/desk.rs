@@ -171,7 +171,7 @@ impl Desk {
             rooms: Arc::new(DeskRooms(self.clone())),
             values: self.values.clone(),
             shadows: self.shadows.clone(),
-            models: Arc::new(edgewit_sandbox::NoModels),
+            models: loaded.models.clone(),
             interrupter: self.interrupter.clone(),
             log_dropped: self.log_dropped.clone(),
         }

@@ -5,6 +5,7 @@
 //! The end goes the other way: no more intake, then the handlers get their grace, while every durable queue goes on
 //! collecting what they say, then what is open is closed. A gateway that is dropped has ended as well.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -33,6 +34,7 @@ use crate::files::{ConfigFile, Data};
 use crate::hub::Hub;
 use crate::loading::{Digests, Loading, Source};
 use crate::metrics;
+use crate::models::Models;
 use crate::start_error::StartError;
 use crate::store::{Checking, Opening};
 use crate::telemetry::Telemetry;
@@ -114,7 +116,8 @@ impl Gateway {
         let digests = Arc::new(Digests(hub.clone()));
         let loader = Loader::new(engine.clone(), data.cache()?, digests, options.worker.clone());
         let (folder, folder_path) = (file.folder.clone(), file.folder_path.clone());
-        let source = Source { engine, loader: Arc::new(loader), folder, folder_path };
+        let models = Arc::new(Models::new(&file, options.worker.clone(), &threads));
+        let source = Source { engine, loader: Arc::new(loader), folder, folder_path, models };
         let loading = Loading::new(source, threads.clone());
         let io = runtime.handle().clone();
         let shadows = config.shadow;
@@ -152,6 +155,8 @@ impl Gateway {
             tracing::warn!("{warning}");
         }
         let components = &gateway.core.components;
+        // What comes of them is in the log; whoever asks one waits for it.
+        drop(components.models().apply(&config, &BTreeMap::new()));
         let seats: Vec<_> = config.components.values().map(|component| components.seat(component.clone())).collect();
         if let Some(runtime) = &gateway.runtime {
             runtime.block_on(gateway.core.clouds.apply(&config));
@@ -240,6 +245,9 @@ impl Gateway {
             self.core.hub.close();
             let (components, grace) = (&self.core.components, self.core.grace());
             runtime.block_on(components.end(&components.names(), grace, false));
+            if !components.models().close(LEAVE) {
+                tracing::warn!("A model was still being loaded; that ends with the process");
+            }
             self.loading.sweep(self.core.config().components.values().cloned().collect());
             if !self.loading.close(LEAVE) {
                 tracing::warn!("A compile was still under way; it ends with the process");

@@ -9,12 +9,11 @@
 mod digests;
 mod refusal;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -27,7 +26,8 @@ use edgewit_sandbox::engine::Engine;
 
 use crate::error::{chain, panic_words};
 use crate::files::open_file;
-use crate::sync::lock;
+use crate::models::{Granted, Models};
+use crate::pool::{NoThread, Pool};
 use crate::threads::Threads;
 pub(crate) use digests::Digests;
 use refusal::Obstacle;
@@ -42,6 +42,8 @@ pub(crate) struct Loaded {
     pub prepared: Prepared,
     pub digest: Digest,
     pub dirs: BTreeMap<Arc<str>, Arc<Dir>>,
+    /// Held for as long as it may run: a model goes when nobody holds it who may use it.
+    pub models: Arc<Granted>,
 }
 
 impl Loaded {
@@ -63,6 +65,7 @@ pub(crate) struct Source {
     /// The folder of the configuration file: its handle, and its name for what grants lead to elsewhere.
     pub folder: Arc<Dir>,
     pub folder_path: Arc<Path>,
+    pub models: Arc<Models>,
 }
 
 impl Source {
@@ -76,7 +79,7 @@ impl Source {
             }
         }
         let (prepared, digest) = Refusal::of(self.prepare(component), obstacles)?;
-        Ok(Loaded { prepared, digest, dirs })
+        Ok(Loaded { prepared, digest, dirs, models: Arc::new(self.models.granted(component)) })
     }
 
     fn prepare(&self, component: &Component) -> Result<(Prepared, Digest), Obstacle> {
@@ -123,27 +126,16 @@ fn guarded<R>(load: impl FnOnce() -> Result<R, Refusal>) -> Result<R, Refusal> {
         .unwrap_or_else(|panic| Refusal::of(Err(Obstacle::Panicked { reason: panic_words(&*panic) }), Vec::new()))
 }
 
-type Job = Box<dyn FnOnce(&Source) + Send>;
-
 /// The threads that load.
 #[derive(Clone)]
 pub(crate) struct Loading {
     source: Source,
-    threads: Threads,
-    shared: Arc<(Mutex<Shared>, Condvar)>,
-}
-
-#[derive(Default)]
-struct Shared {
-    waiting: VecDeque<Job>,
-    running: usize,
-    threads: Vec<JoinHandle<()>>,
-    closed: bool,
+    pool: Pool,
 }
 
 impl Loading {
     pub fn new(source: Source, threads: Threads) -> Self {
-        Loading { source, threads, shared: Arc::default() }
+        Loading { source, pool: Pool::new(threads, AT_ONCE) }
     }
 
     pub fn source(&self) -> &Source {
@@ -152,12 +144,12 @@ impl Loading {
 
     /// Calls `then` with the outcome, on a thread of its own.
     pub fn start(&self, component: Arc<Component>, then: impl FnOnce(Result<Loaded, Refusal>) + Send + 'static) {
-        self.run(Box::new(move |source| then(guarded(|| source.load(&component)))));
+        self.run(move |source| then(guarded(|| source.load(&component))));
     }
 
     /// Forgets the native code that no component of this configuration has any use for.
     pub fn sweep(&self, components: Vec<Arc<Component>>) {
-        self.run(Box::new(move |source| {
+        self.run(move |source| {
             let swept = guarded(|| {
                 source.sweep(&components);
                 Ok(())
@@ -165,61 +157,21 @@ impl Loading {
             if let Err(refusal) = swept {
                 tracing::error!(error = chain(&refusal), "The cache of compiled components was not swept");
             }
-        }));
+        });
     }
 
-    fn run(&self, job: Job) {
-        let mut shared = lock(&self.shared.0);
-        if shared.closed {
-            return;
+    fn run(&self, job: impl FnOnce(&Source) + Send + 'static) {
+        let source = self.source.clone();
+        if let Err(NoThread { job, error }) = self.pool.run(Box::new(move || job(&source))) {
+            tracing::error!(%error, "No thread can be started for loading; loading where it was asked for");
+            job();
         }
-        shared.waiting.push_back(job);
-        shared.threads.retain(|thread| !thread.is_finished());
-        if shared.running >= AT_ONCE {
-            return;
-        }
-        shared.running += 1;
-        let loading = self.clone();
-        match self.threads.spawn("edgewit-load".to_owned(), None, move || loading.work()) {
-            Ok(thread) => shared.threads.push(thread),
-            Err(error) => {
-                drop(shared);
-                tracing::error!(%error, "No thread can be started for loading; loading where it was asked for");
-                self.work();
-            }
-        }
-    }
-
-    fn work(&self) {
-        while let Some(job) = self.next() {
-            job(&self.source);
-        }
-    }
-
-    fn next(&self) -> Option<Job> {
-        let mut shared = lock(&self.shared.0);
-        let job = shared.waiting.pop_front();
-        if job.is_none() {
-            shared.running -= 1;
-            self.shared.1.notify_all();
-        }
-        job
     }
 
     /// Starts nothing more, and joins the threads. False if one still loads after `patience`: nothing can end a
     /// compile under way but the end of the process.
     pub fn close(&self, patience: Duration) -> bool {
-        let mut shared = lock(&self.shared.0);
-        shared.closed = true;
-        shared.waiting.clear();
-        let waited = self.shared.1.wait_timeout_while(shared, patience, |shared| shared.running > 0);
-        let mut shared = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(shared, _)| shared);
-        if shared.running > 0 {
-            return false;
-        }
-        let threads = std::mem::take(&mut shared.threads);
-        drop(shared);
-        threads.into_iter().all(|thread| thread.join().is_ok())
+        self.pool.close(patience)
     }
 }
 
@@ -233,6 +185,7 @@ mod tests {
     use tracing::Dispatch;
 
     use super::*;
+    use crate::files::ConfigFile;
 
     struct Panics;
 
@@ -262,9 +215,12 @@ mod tests {
         let open = || Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
         let engine = Engine::new(Profile::Small).unwrap();
         let worker = WorkerCommand { program: "/nonexistent".into(), args: Vec::new() };
-        let loader = Arc::new(Loader::new(engine.clone(), open(), Arc::new(Panics), worker));
-        let source = Source { engine, loader, folder: Arc::new(open()), folder_path: folder.path().into() };
-        let loading = Loading::new(source, Threads::new(Dispatch::none()));
+        let loader = Arc::new(Loader::new(engine.clone(), open(), Arc::new(Panics), worker.clone()));
+        let threads = Threads::new(Dispatch::none());
+        let file = ConfigFile::open(&folder.path().join("edgewit.toml")).unwrap();
+        let models = Arc::new(Models::new(&file, worker, &threads));
+        let source = Source { engine, loader, folder: file.folder, folder_path: file.folder_path, models };
+        let loading = Loading::new(source, threads);
         let (told, outcomes) = sync_channel(AT_ONCE * 2);
         for _ in 0..AT_ONCE * 2 {
             let told = told.clone();

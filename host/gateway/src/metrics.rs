@@ -45,17 +45,26 @@
 //! | `edgewit_shadow_sync_dirty` | gauge | `cloud` | shadows with something said here that is not in the cloud |
 //! | `edgewit_shadow_sync_requests_total` | counter | `cloud` | requests about shadows to the cloud |
 //! | `edgewit_shadow_sync_request_bytes_total` | counter | `cloud` | their bytes |
+//! | `edgewit_model_state` | gauge | `model`, `state` | 1 for the state it is in; the states of `edgewit model ls` |
+//! | `edgewit_model_runs_total` | counter | `model` | inferences that ended well |
+//! | `edgewit_model_failures_total` | counter | `model` | inferences that failed, took too long, or were given up |
+//! | `edgewit_model_refused_total` | counter | `model` | inferences that were not begun because too many waited |
+//! | `edgewit_model_waiting` | gauge | `model` | requests waiting |
+//! | `edgewit_model_computing_seconds_total` | counter | `model` | time spent in inferences |
+//! | `edgewit_model_memory_bytes` | gauge | `model` | memory that it takes with all instances busy, as planned; 0 where its backend cannot tell |
 //!
-//! Text is made anew for each request, from the same figures that `edgewit ps`, `cloud` and `queue ls` show. Nothing else
+//! Text is made anew for each request, from the same figures that `edgewit ps`, `cloud`, `model ls` and `queue ls` show. Nothing else
 //! is served, and nothing is counted here.
 
 mod server;
 mod text;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use edgewit_domain::control::{
-    CloudStatus, ComponentState, ComponentStatus, DownlinkStatus, LinkState, QueueStatus, ShadowsStatus, UplinkStatus,
+    CloudStatus, ComponentState, ComponentStatus, DownlinkStatus, LinkState, ModelStatus, QueueStatus, ShadowsStatus,
+    UplinkStatus,
 };
 use edgewit_domain::shadow::sync::Standing;
 
@@ -119,6 +128,17 @@ const SHADOWS: [Figure<ShadowsStatus>; 3] = [
     ("request_bytes_total", "counter", |shadows| shadows.request_bytes),
 ];
 
+const MODEL: [Figure<ModelStatus>; 5] = [
+    ("runs_total", "counter", |model| model.runs),
+    ("failures_total", "counter", |model| model.failures),
+    ("refused_total", "counter", |model| model.refused),
+    ("waiting", "gauge", |model| model.waiting),
+    ("memory_bytes", "gauge", |model| model.planned_memory.unwrap_or_default()),
+];
+
+/// The words of all states of a model.
+const MODEL_STATES: [&str; 3] = ["loading", "ready", "failed"];
+
 /// The words of all states.
 const STATES: [&str; 7] = ["starting", "running", "backoff", "quarantined", "refused", "stopped", "blocked"];
 
@@ -158,7 +178,22 @@ async fn render(core: &Core) -> String {
     let queues: Vec<_> = queues.iter().map(|queue| (labels(&[("queue", &queue.queue)]), queue)).collect();
     figures(&mut text, "edgewit_queue", &QUEUE, &queues);
     clouds(&mut text, &status.clouds);
+    models(&mut text, &status.models);
     text
+}
+
+fn models(text: &mut String, models: &BTreeMap<String, ModelStatus>) {
+    let states = models.iter().flat_map(|(name, model)| MODEL_STATES.map(|state| (name, model, state)));
+    let states = states.map(|(name, model, state)| {
+        let value = if model.state.word() == state { "1" } else { "0" };
+        (labels(&[("model", name), ("state", state)]), value.to_owned())
+    });
+    family(text, "edgewit_model_state", "gauge", states);
+    let of: Vec<_> = models.iter().map(|(name, model)| (labels(&[("model", name)]), model)).collect();
+    figures(text, "edgewit_model", &MODEL, &of);
+    let seconds = |model: &ModelStatus| Duration::from_micros(model.computing_us).as_secs_f64().to_string();
+    let computing = models.iter().map(|(name, model)| (labels(&[("model", name)]), seconds(model)));
+    family(text, "edgewit_model_computing_seconds_total", "counter", computing);
 }
 
 fn clouds(text: &mut String, clouds: &BTreeMap<String, CloudStatus>) {

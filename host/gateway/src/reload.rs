@@ -19,6 +19,8 @@ use crate::core::Core;
 use crate::desk::Desk;
 use crate::error::chain;
 use crate::files::{ConfigFile, FileError};
+use crate::models::Digests;
+use outcome::Changing;
 pub(crate) use outcome::Reloading;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub(crate) enum ReloadError {
     #[error("the file could not be read because the gateway is shutting down")]
     Ending,
 }
+
+/// A component that is to change, and the digest of its artifact.
+type Differing = (Arc<Component>, Option<Digest>);
 
 impl Core {
     /// Gives every component that is not as the file says its orders, one reload after another. Who waits for what
@@ -49,20 +54,25 @@ impl Core {
         let new = blocking(move || parse(&file, &thing)).await??;
         let running = self.running();
         let changes = running.changes(&new);
-        let differing = self.differing(&new).await?;
+        let (differing, digests) = self.differing(&new).await?;
         for key in &changes.needs_restart {
             tracing::warn!(key, "Changed, and takes effect only when the gateway starts again");
         }
         self.telemetry.set_level(new.log.level);
         self.set_config(Arc::new(in_force(&running, &new)));
+        // Before any component is loaded that is granted a new one.
+        let models = self.components.models().apply(&new, &digests);
         self.components.end(&changes.removed, self.grace(), true).await;
         let added = changes.added.iter().filter_map(|name| new.components.get(name));
         let seats: Vec<_> = added.map(|component| (component, self.components.seat(component.clone()))).collect();
         self.clouds.apply(&new).await;
         let mut reloading = Reloading::new(&changes);
+        for (name, answer) in models {
+            reloading.wait_for(Changing::Model(name), answer);
+        }
         for (component, digest) in differing {
             if let Some(answer) = self.components.change(&component, digest) {
-                reloading.wait_for(&component.name, answer);
+                reloading.wait_for(Changing::Component(component.name.clone()), answer);
             }
         }
         for (component, seat) in seats {
@@ -81,18 +91,19 @@ impl Core {
     }
 
     /// Those that do not run as the file says, or have not yet taken what an earlier reload said; and the digest of
-    /// each one's artifact, since the same configuration may name a file with other content.
-    async fn differing(&self, new: &Config) -> Result<Vec<(Arc<Component>, Option<Digest>)>, ReloadError> {
+    /// each one's artifact and of each model's file, since the same configuration may name a file with other content.
+    async fn differing(&self, new: &Config) -> Result<(Vec<Differing>, Digests), ReloadError> {
         let source = self.components.source().clone();
         let desk = |component: &Arc<Component>| self.components.desk(&component.name);
         let known: Vec<(Arc<Component>, Arc<Desk>)> =
             new.components.values().filter_map(|component| Some((component.clone(), desk(component)?))).collect();
+        let new = new.clone();
         blocking(move || {
             let look = |(component, desk): (Arc<Component>, Arc<Desk>)| {
                 let digest = source.digest(&component);
                 desk.differs(&component, digest).then_some((component, digest))
             };
-            known.into_iter().filter_map(look).collect()
+            (known.into_iter().filter_map(look).collect(), source.models.digests(&new))
         })
         .await
     }

@@ -17,6 +17,7 @@ use edgewit_worker::WorkerCommand;
 
 use crate::files::ConfigFile;
 use crate::loading::Source;
+use crate::models::Models;
 use crate::sync::lock;
 
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +47,19 @@ impl Scratch {
         }
     }
 
-    /// Loads components of this configuration's folder, with a cache in here.
-    pub fn source(&self, file: &ConfigFile, profile: Profile, worker: &WorkerCommand) -> Result<Source, ScratchError> {
+    /// Loads components of this configuration's folder, with a cache in here. They get these models.
+    pub fn source(
+        &self,
+        file: &ConfigFile,
+        profile: Profile,
+        worker: &WorkerCommand,
+        models: Arc<Models>,
+    ) -> Result<Source, ScratchError> {
         let engine = Engine::new(profile)?;
         let dir = self.dir.try_clone().map_err(|source| ScratchError::Folder { path: self.path.clone(), source })?;
         let loader = Loader::new(engine.clone(), dir, Arc::new(InMemory::default()), worker.clone());
         let (folder, folder_path) = (file.folder.clone(), file.folder_path.clone());
-        Ok(Source { engine, loader: Arc::new(loader), folder, folder_path })
+        Ok(Source { engine, loader: Arc::new(loader), folder, folder_path, models })
     }
 }
 

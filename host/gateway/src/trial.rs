@@ -6,13 +6,14 @@
 
 mod bench;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use edgewit_domain::config::{Component, Config, Log, LogFormat, LogLevel, Mistakes, Profile};
+use edgewit_domain::config::{Component, Config, Log, LogFormat, LogLevel, Mistakes};
 use edgewit_domain::fault::Fault;
 use edgewit_domain::handling::Effects;
 use edgewit_domain::shadow::Telling;
@@ -23,10 +24,15 @@ use edgewit_worker::WorkerCommand;
 use crate::error::chain;
 use crate::files::{ConfigFile, FileError};
 use crate::loading::Loaded;
+use crate::models::{Digests, Models};
+use crate::orders::Answer;
 use crate::scratch::{Scratch, ScratchError};
 use crate::telemetry::Telemetry;
 use crate::threads::Threads;
 use bench::{Ask, Bench};
+
+/// How long the end waits for a model that a component has brought and that is still being loaded.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
@@ -94,21 +100,26 @@ pub struct Trial {
     outcomes: Receiver<(TrialOutcome, Beside)>,
     beside: Beside,
     thread: Option<JoinHandle<()>>,
+    models: Arc<Models>,
     telemetry: Telemetry,
     _scratch: Scratch,
 }
 
 impl Trial {
     pub fn new(subject: Subject<'_>, worker: &WorkerCommand) -> Result<Trial, TrialError> {
-        let (file, component, profile) = match subject {
+        let (file, config, component) = match subject {
             Subject::Configured { config, component } => configured(config, component)?,
             Subject::Bare { file } => bare(file)?,
         };
         let scratch = Scratch::new()?;
-        let source = scratch.source(&file, profile, worker)?;
-        let loaded = source.load(&component).map_err(|refusal| TrialError::Refused { reason: chain(&refusal) })?;
         let log = Log { level: LogLevel::Info, format: LogFormat::Text };
         let telemetry = Telemetry::new(log, true).map_err(TrialError::Thread)?;
+        let threads = Threads::new(telemetry.dispatch().clone());
+        let models = Arc::new(Models::new(&file, worker.clone(), &threads));
+        let source = scratch.source(&file, config.gateway.profile, worker, models.clone())?;
+        let loaded = load_models(&models, &config, &component)
+            .and_then(|()| source.load(&component).map_err(|refusal| TrialError::Refused { reason: chain(&refusal) }));
+        let loaded = loaded.inspect_err(|_| telemetry.close())?;
         let (asks, waiting) = sync_channel(1);
         let (answers, outcomes) = sync_channel(1);
         let exports = loaded.prepared.exports();
@@ -122,6 +133,7 @@ impl Trial {
             outcomes,
             beside: Beside::default(),
             thread,
+            models,
             telemetry,
             _scratch: scratch,
         })
@@ -187,6 +199,7 @@ impl Drop for Trial {
             // It reports what goes wrong in it as outcomes.
             let _ = thread.join();
         }
+        self.models.close(LEAVE);
         self.telemetry.close();
     }
 }
@@ -216,7 +229,20 @@ fn start(
     threads.spawn("edgewit-trial".to_owned(), Some(stack), body).map_err(TrialError::Thread)
 }
 
-type Found = (ConfigFile, Arc<Component>, Profile);
+/// Loads the models that the component is granted, and waits for them: in a trial nobody is held up.
+fn load_models(models: &Models, config: &Config, component: &Component) -> Result<(), TrialError> {
+    let granted: BTreeSet<&Arc<str>> = component.grants.model.values().collect();
+    let wanted = config.models.iter().filter(|(name, _)| granted.contains(name));
+    let wanted = wanted.map(|(name, model)| (name.clone(), model.clone())).collect();
+    for (name, answer) in models.apply(&Config { models: wanted, ..config.clone() }, &Digests::new()) {
+        if let Ok(Answer::NotTaken(why)) = answer.blocking_recv() {
+            return Err(TrialError::Refused { reason: format!("model.{name}: {}", why.reason) });
+        }
+    }
+    Ok(())
+}
+
+type Found = (ConfigFile, Config, Arc<Component>);
 
 fn configured(path: &Path, name: &str) -> Result<Found, TrialError> {
     let file = ConfigFile::open(path)?;
@@ -226,7 +252,8 @@ fn configured(path: &Path, name: &str) -> Result<Found, TrialError> {
         let known = config.components.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
         return Err(TrialError::Unknown { name: name.to_owned(), known });
     };
-    Ok((file, component.clone(), config.gateway.profile))
+    let component = component.clone();
+    Ok((file, config, component))
 }
 
 /// The defaults of everything come out of the smallest configuration there can be.
@@ -235,10 +262,11 @@ fn bare(path: &Path) -> Result<Found, TrialError> {
     let config = Config::parse(text)
         .map_err(|mistakes| TrialError::Configuration { file: "the default configuration".to_owned(), mistakes })?;
     let file = ConfigFile::open(path)?;
-    let component = config.components.into_values().next().map(Arc::unwrap_or_clone);
+    let component = config.components.values().next();
     let component = component.ok_or_else(|| TrialError::Refused { reason: "there is no component".to_owned() })?;
     let artifact = path.file_name().unwrap_or_default().into();
-    Ok((file, Arc::new(Component { artifact, ..component }), config.gateway.profile))
+    let component = Arc::new(Component { artifact, ..Component::clone(component) });
+    Ok((file, config, component))
 }
 
 fn not_a_topic(text: &str, error: &TopicError) -> TrialOutcome {

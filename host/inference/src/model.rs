@@ -31,6 +31,9 @@ pub enum LoadError {
     /// The backend cannot make a model of these bytes, in its words.
     #[error("{0}")]
     Refused(String),
+    /// Dimensions of its inputs are open, so that there is no plan of its memory.
+    #[error("its input {0} is open, so nobody can say what it takes; give its dimensions in `shapes`")]
+    Open(String),
     #[error("its digest is {found} and not {expected}; put back the file that was meant, or correct `digest`")]
     Digest { expected: Digest, found: Digest },
     #[error("it is planned to take {planned} bytes and may take {limit}; raise `memory`, or lower `instances`")]
@@ -122,7 +125,7 @@ impl Model {
         };
         brought().map_err(|error| {
             let kind = match &error {
-                LoadError::Refused(_) | LoadError::Digest { .. } => ErrorKind::Encoding,
+                LoadError::Refused(_) | LoadError::Open(_) | LoadError::Digest { .. } => ErrorKind::Encoding,
                 LoadError::Memory { .. } | LoadError::Exhausted { .. } => ErrorKind::TooLarge,
                 LoadError::Time(_) => ErrorKind::Timeout,
                 LoadError::Library(_) | LoadError::Worker(_) | LoadError::WarmUp(_) => ErrorKind::Runtime,
@@ -159,7 +162,7 @@ fn survived(config: &config::Model, bytes: Arc<Vec<u8>>, kit: &Kit) -> Result<()
     let child = Remote::start(&work, bytes, limits, kit)?;
     let description = child.description();
     let Some(planned) = description.planned else {
-        return Err(LoadError::Refused(unplanned(description)));
+        return Err(unplanned(description));
     };
     let planned = planned.with(config.instances);
     if planned > config.memory {
@@ -177,18 +180,15 @@ fn survived(config: &config::Model, bytes: Arc<Vec<u8>>, kit: &Kit) -> Result<()
     })
 }
 
-fn unplanned(description: &Description) -> String {
+fn unplanned(description: &Description) -> LoadError {
     let open = |port: &&Port| port.dimensions.iter().any(|dimension| matches!(dimension, Dimension::Any(_)));
     let open: Vec<String> = description.inputs.iter().filter(open).map(Port::to_string).collect();
     if open.is_empty() {
-        "what it takes is known only when it computes, by the numbers that it is given; choose onnxruntime, which \
-         computes it in a process of its own"
-            .to_owned()
+        let text = "what it takes is known only when it computes, by the numbers that it is given; choose onnxruntime, \
+                    which computes it in a process of its own";
+        LoadError::Refused(text.to_owned())
     } else {
-        format!(
-            "its input {} is open, so nobody can say what it takes; give its dimensions in `shapes`",
-            open.join(", ")
-        )
+        LoadError::Open(open.join(", "))
     }
 }
 

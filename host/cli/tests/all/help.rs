@@ -6,7 +6,7 @@ use expect_test::expect_file;
 
 use crate::support::run;
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "run",
     "check",
     "ps",
@@ -18,6 +18,7 @@ const VERBS: [&str; 23] = [
     "queue",
     "dead",
     "shadow",
+    "model",
     "store",
     "restart",
     "stop",

@@ -3,6 +3,7 @@
 //! Waits for answers and for nothing else, and not for ever. Whoever drops it hears no more; the components go on.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -16,8 +17,24 @@ use crate::orders::Answer;
 
 pub(crate) struct Reloading {
     reloaded: Reloaded,
-    waiting: BTreeMap<Arc<str>, oneshot::Receiver<Answer>>,
+    waiting: BTreeMap<Changing, oneshot::Receiver<Answer>>,
     until: Instant,
+}
+
+/// Who is to answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Changing {
+    Component(Arc<str>),
+    Model(Arc<str>),
+}
+
+impl fmt::Display for Changing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Changing::Component(name) => f.write_str(name),
+            Changing::Model(name) => write!(f, "model.{name}"),
+        }
+    }
 }
 
 impl Reloading {
@@ -33,8 +50,10 @@ impl Reloading {
         Reloading { reloaded, waiting: BTreeMap::new(), until: Instant::now() + RELOAD_WAIT }
     }
 
-    pub(super) fn wait_for(&mut self, name: &Arc<str>, answer: oneshot::Receiver<Answer>) {
-        self.waiting.insert(name.clone(), answer);
+    pub(super) fn wait_for(&mut self, who: Changing, answer: oneshot::Receiver<Answer>) {
+        // Whether it is in force is what it will answer.
+        self.reloaded.settings.retain(|setting| *setting != who.to_string());
+        self.waiting.insert(who, answer);
     }
 
     /// It was to be added, and there is no thread for it.
@@ -49,11 +68,14 @@ impl Reloading {
     pub async fn answered(&mut self) {
         while let Some(mut next) = self.waiting.first_entry() {
             let answer = timeout_at(self.until, next.get_mut()).await;
-            let name = next.remove_entry().0;
+            let who = next.remove_entry().0;
             match answer {
-                Ok(Ok(answer)) => self.note(&name, answer),
-                Ok(Err(_)) => self.fail(&name, "a later reload, or the end, came in between; reload again"),
-                Err(_) => self.fail(&name, "it is still being put in its place, and `edgewit ps` shows when it is"),
+                Ok(Ok(answer)) => self.note(&who, answer),
+                Ok(Err(_)) => self.fail(&who, "a later reload, or the end, came in between; reload again"),
+                Err(_) => {
+                    let shows = if matches!(who, Changing::Model(_)) { "edgewit model ls" } else { "edgewit ps" };
+                    self.fail(&who, &format!("it is still being put in its place, and `{shows}` shows when it is"));
+                }
             }
         }
     }
@@ -61,46 +83,62 @@ impl Reloading {
     /// Who has not answered yet.
     pub fn waiting(&mut self) -> Vec<String> {
         let mut answered = Vec::new();
-        self.waiting.retain(|name, answer| match answer.try_recv() {
+        self.waiting.retain(|who, answer| match answer.try_recv() {
             Ok(answer) => {
-                answered.push((name.clone(), answer));
+                answered.push((who.clone(), answer));
                 false
             }
             Err(_) => true,
         });
-        for (name, answer) in answered {
-            self.note(&name, answer);
+        for (who, answer) in answered {
+            self.note(&who, answer);
         }
-        self.waiting.keys().map(|name| name.to_string()).collect()
+        self.waiting.keys().map(Changing::to_string).collect()
     }
 
     /// What came of it, said in the log as well.
     pub fn report(mut self) -> Reloaded {
         self.reloaded.changed.sort();
-        let Reloaded { added, removed, changed, failed, .. } = &self.reloaded;
-        let (added, removed, changed) = (added.join(" "), removed.join(" "), changed.join(" "));
-        let settings = self.reloaded.settings.join(" ");
-        if failed.is_empty() {
-            tracing::info!(added, removed, changed, settings, "Reloaded");
+        self.reloaded.models.sort();
+        let Reloaded { added, removed, changed, settings, failed, models, models_failed, .. } = &self.reloaded;
+        let [added, removed, changed, settings, models] =
+            [added, removed, changed, settings, models].map(|names| names.join(" "));
+        if failed.is_empty() && models_failed.is_empty() {
+            tracing::info!(added, removed, changed, settings, models, "Reloaded");
         } else {
-            let failed: Vec<&str> = failed.keys().map(String::as_str).collect();
-            tracing::error!(added, removed, changed, failed = failed.join(" "), "Reloaded, but not all of it");
+            let names = |failed: &BTreeMap<String, NotTaken>| failed.keys().cloned().collect::<Vec<_>>().join(" ");
+            let (failed, models_failed) = (names(failed), names(models_failed));
+            tracing::error!(
+                added,
+                removed,
+                changed,
+                settings,
+                models,
+                failed,
+                models_failed,
+                "Reloaded, but not all of it"
+            );
         }
         self.reloaded
     }
 
-    fn note(&mut self, name: &Arc<str>, answer: Answer) {
-        match answer {
-            Answer::Same => {}
-            Answer::Changed => self.reloaded.changed.push(name.to_string()),
-            Answer::NotTaken(why) => {
-                self.reloaded.failed.insert(name.to_string(), why);
-            }
+    fn note(&mut self, who: &Changing, answer: Answer) {
+        match (answer, who) {
+            (Answer::Same, _) => {}
+            (Answer::Changed, Changing::Component(name)) => self.reloaded.changed.push(name.to_string()),
+            (Answer::Changed, Changing::Model(name)) => self.reloaded.models.push(name.to_string()),
+            (Answer::NotTaken(why), _) => self.not_taken(who, why),
         }
     }
 
-    fn fail(&mut self, name: &Arc<str>, reason: &str) {
-        let why = NotTaken { reason: reason.to_owned(), old_stays: true };
-        self.reloaded.failed.insert(name.to_string(), why);
+    fn fail(&mut self, who: &Changing, reason: &str) {
+        self.not_taken(who, NotTaken { reason: reason.to_owned(), old_stays: true });
+    }
+
+    fn not_taken(&mut self, who: &Changing, why: NotTaken) {
+        match who {
+            Changing::Component(name) => self.reloaded.failed.insert(name.to_string(), why),
+            Changing::Model(name) => self.reloaded.models_failed.insert(name.to_string(), why),
+        };
     }
 }

@@ -10,9 +10,7 @@ use edgewit_domain::handling::{Delivery, Effects, Outcome, StartReason, Tick, Ti
 use edgewit_domain::message::{Envelope, Message, MessageId, Origin};
 use edgewit_domain::timer::Timers;
 use edgewit_domain::topic::Topic;
-use edgewit_sandbox::{
-    EndlessRoom, Instance, Interrupter, LogCounter, MemoryShadows, MemoryValues, NoModels, Services,
-};
+use edgewit_sandbox::{EndlessRoom, Instance, Interrupter, LogCounter, MemoryShadows, MemoryValues, Services};
 
 use super::{Beside, TrialOutcome, not_asked};
 use crate::clock::{Clock, wall};
@@ -53,7 +51,7 @@ impl Bench {
             rooms: Arc::new(EndlessRoom),
             values: values.clone(),
             shadows: shadows.clone(),
-            models: Arc::new(NoModels),
+            models: loaded.models.clone(),
             interrupter: Interrupter::new(),
             log_dropped: LogCounter::default(),
         };

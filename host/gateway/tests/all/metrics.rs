@@ -45,7 +45,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 #[test]
 fn every_figure_is_there_and_agrees_with_the_status() {
     let cloud = "[cloud.main]\nbroker = \"mqtt://127.0.0.1:1\"\n[uplink.up]\nfilter = \"up/#\"\n\
-                 [downlink.down]\nfilter = \"down/#\"\n[shadow.sync.own]\n";
+                 [downlink.down]\nfilter = \"down/#\"\n[shadow.sync.own]\n[model.missing]\nfile = \"missing.onnx\"\n";
     let bad = component("bad", "error", "restart.quarantine = 1\n");
     let world = World::with(&format!("{HEAD}{cloud}"), &[echo("good", ""), bad]);
     let running = world.run(&["good", "bad"]);
@@ -77,6 +77,7 @@ fn every_figure_is_there_and_agrees_with_the_status() {
     is("edgewit_uplink_sent_total{cloud=\"main\",uplink=\"up\"}", 0.0);
     is("edgewit_shadow_sync_state{cloud=\"main\",state=\"offline\"}", 1.0);
     is("edgewit_shadow_sync_dirty{cloud=\"main\"}", 0.0);
+    is("edgewit_model_runs_total{model=\"missing\"}", 0.0);
     let documented = include_str!("../../src/metrics.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
     for name in documented.map(|row| row.split('`').next().unwrap()) {
         assert!(samples.keys().any(|sample| sample.starts_with(name)), "{name} is documented and not there");

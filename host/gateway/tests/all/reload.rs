@@ -123,8 +123,8 @@ fn the_old_instance_stays_where_the_new_one_cannot_run() {
 fn slow(world: &World) -> Running<'_> {
     world.run(&["counter"]).gateway.shutdown();
     let mut options = world.options();
-    options.worker.program = "/bin/sleep".into();
-    options.worker.args = vec!["60".into()];
+    options.worker.program = "/bin/sh".into();
+    options.worker.args = vec!["-c".into(), "sleep 60".into()];
     let running = Running { gateway: Gateway::start(options).unwrap(), world };
     running.until("counter", |status| status.state.word() == "running");
     running

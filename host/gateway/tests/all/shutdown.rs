@@ -82,8 +82,8 @@ fn a_compile_under_way_delays_neither_the_others_nor_the_end() {
     // From here on every compile hangs, and only what is in the cache can run.
     world.configure("grace = \"100ms\"\n", &[echo("good", ""), component("new", "trap", "")]);
     let mut options = world.options();
-    options.worker.program = "/bin/sleep".into();
-    options.worker.args = vec!["60".into()];
+    options.worker.program = "/bin/sh".into();
+    options.worker.args = vec!["-c".into(), "sleep 60".into()];
     let gateway = Gateway::start(options).unwrap();
     let running = Running { gateway, world: &world };
     running.until("good", |status| status.state.word() == "running");
@@ -120,8 +120,8 @@ fn an_end_comes_before_what_a_reload_waits_for() {
     let world = World::with(head, &[echo("good", "")]);
     world.run(&["good"]).gateway.shutdown();
     let mut options = world.options();
-    options.worker.program = "/bin/sleep".into();
-    options.worker.args = vec!["60".into()];
+    options.worker.program = "/bin/sh".into();
+    options.worker.args = vec!["-c".into(), "sleep 60".into()];
     let running = Running { gateway: Gateway::start(options).unwrap(), world: &world };
     running.until("good", |status| status.state.word() == "running");
     world.configure(head, &[component("good", "trap", "")]);
