@@ -11,8 +11,11 @@ mod inside {
     use crate::bindings::imports::wasi::keyvalue::store as buckets;
     use crate::bindings::imports::wasi::keyvalue::{atomics, batch};
     use crate::bindings::imports::wasi::logging::logging;
+    use crate::bindings::imports::wasi::nn::graph::{self, ExecutionTarget, GraphEncoding};
+    use crate::bindings::imports::wasi::nn::{errors, inference, tensor};
     use crate::log::Level;
     use crate::message::{Message, PublishError};
+    use crate::model::{self, Tensor, Tensors};
     use crate::timer::TimerError;
 
     pub use atomics::increment as bucket_increment;
@@ -47,6 +50,38 @@ mod inside {
         logging::log(level, "", line);
     }
 
+    #[derive(Debug)]
+    pub struct ModelHandle(inference::GraphExecutionContext);
+
+    pub fn model_named(name: &str) -> Result<ModelHandle, model::Error> {
+        ready(graph::load_by_name(name))
+    }
+
+    pub fn model_from_onnx(bytes: Vec<u8>) -> Result<ModelHandle, model::Error> {
+        ready(graph::load(&[bytes], GraphEncoding::Onnx, ExecutionTarget::Cpu))
+    }
+
+    fn ready(graph: Result<graph::Graph, errors::Error>) -> Result<ModelHandle, model::Error> {
+        graph.and_then(|graph| graph.init_execution_context()).map(ModelHandle).map_err(read)
+    }
+
+    fn read(error: errors::Error) -> model::Error {
+        model::Error { code: error.code(), text: error.data() }
+    }
+
+    impl ModelHandle {
+        pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Tensors, model::Error> {
+            let hand_over = |(name, given): &(&str, &Tensor)| {
+                (name.to_string(), tensor::Tensor::new(given.dimensions(), given.ty(), given.data()))
+            };
+            let outputs = self.0.compute(inputs.iter().map(hand_over).collect()).map_err(read)?;
+            let take = |(name, given): (String, tensor::Tensor)| {
+                (name, Tensor::new(given.ty(), given.dimensions(), given.data()))
+            };
+            Ok(outputs.into_iter().map(take).collect())
+        }
+    }
+
     fn explain(error: store::Error) -> String {
         match error {
             store::Error::Upstream(reason) | store::Error::Io(reason) => reason,
@@ -59,8 +94,8 @@ pub use inside::*;
 
 #[cfg(not(target_family = "wasm"))]
 pub use crate::testing::double::{
-    BucketHandle, bucket_delete_many, bucket_get_many, bucket_increment, bucket_open, bucket_set_many, config_all,
-    config_get, log, publish, timer_cancel, timer_set,
+    BucketHandle, ModelHandle, bucket_delete_many, bucket_get_many, bucket_increment, bucket_open, bucket_set_many,
+    config_all, config_get, log, model_from_onnx, model_named, publish, timer_cancel, timer_set,
 };
 #[cfg(not(target_family = "wasm"))]
 pub use crate::testing::double::{shadow_delete, shadow_get, shadow_list, shadow_update, shadow_update_expecting};

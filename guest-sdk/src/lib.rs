@@ -54,6 +54,7 @@
 //!   to the dead-letter queue where an operator finds it. `?` on a refused publish chooses the right one.
 //! - **An instance's memory is a cache.** It is gone after a fault. What must last is kept in a bucket: [`kv`].
 //! - **What is desired and what is so.** A device's state is kept in its shadow: [`shadow`].
+//! - **What a model makes of it.** Models compute in the gateway: [`model`].
 //! - **What a component imports, it must be granted.** Only what you call is imported.
 //!
 //! Nothing here decides anything for the gateway, and no other crate of the repository needs it to build.
@@ -67,6 +68,7 @@ pub mod json;
 pub mod kv;
 pub mod log;
 mod message;
+pub mod model;
 pub mod shadow;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

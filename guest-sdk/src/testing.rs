@@ -10,6 +10,7 @@
 mod bench;
 mod buckets;
 pub(crate) mod double;
+mod models;
 mod shadows;
 mod told;
 

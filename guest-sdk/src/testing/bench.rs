@@ -4,12 +4,14 @@
 //! never after a rejection, the instance is replaced.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::double::{Effects, LogLine, World, enter};
 use crate::component::{CarryState, CheckHealth, Component, HandleMessages, HandleTicks, Reason, Start};
 use crate::config::ConfigError;
 use crate::message::{Delivery, Failure, Message, Origin, PublishError};
+use crate::model::{Error, Tensors};
 use crate::timer::Tick;
 
 /// When a bench's clock starts: a plain instant of 2025, in milliseconds since 1970.
@@ -85,6 +87,22 @@ impl<C: Component> Bench<C> {
     /// A value that a bucket holds before anything is handled.
     pub fn with_value(mut self, bucket: &str, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.world.buckets.keep(bucket, key, value.as_ref());
+        self
+    }
+
+    /// Permits this model and lets `infer` stand for it. Without it no model is there.
+    pub fn with_model(
+        mut self,
+        name: impl Into<String>,
+        infer: impl Fn(&Tensors) -> Result<Tensors, Error> + 'static,
+    ) -> Self {
+        self.world.models.named.insert(name.into(), Rc::new(infer));
+        self
+    }
+
+    /// Permits bringing models, and lets `infer` stand for each: it gets the model's bytes and its inputs.
+    pub fn taking_models(mut self, infer: impl Fn(&[u8], &Tensors) -> Result<Tensors, Error> + 'static) -> Self {
+        self.world.models.brought = Some(Rc::new(infer));
         self
     }
 

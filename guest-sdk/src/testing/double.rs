@@ -5,13 +5,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::buckets::{Buckets, ChangedValue};
+use super::models::{self, Inference, Models};
 use super::shadows::{ShadowRequest, Shadows};
 use crate::bindings::imports::wasi::keyvalue::store::KeyResponse;
 use crate::kv::Error;
 use crate::log::Level;
 use crate::message::{Message, PublishError};
+use crate::model::{self, ErrorCode, Tensor, Tensors};
 use crate::shadow::{Document, ShadowError, ShadowId};
 use crate::timer::TimerError;
 use crate::topic;
@@ -101,6 +104,7 @@ pub struct World {
     pub logs: Vec<LogLine>,
     pub buckets: Buckets,
     pub shadows: Shadows,
+    pub models: Models,
     asked: Effects,
     timers_asked: BTreeMap<String, Pending>,
 }
@@ -283,4 +287,33 @@ pub fn shadow_delete(shadow: &ShadowId) -> Result<(), ShadowError> {
 
 pub fn shadow_list(thing: Option<&str>, after: Option<&str>) -> Result<Vec<String>, ShadowError> {
     with_shadows(|shadows, _| shadows.list(thing, after))
+}
+
+/// A model that can be asked.
+pub struct ModelHandle(Inference);
+
+impl fmt::Debug for ModelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ModelHandle")
+    }
+}
+
+fn with_models(call: impl FnOnce(&Models) -> Result<Inference, model::Error>) -> Result<ModelHandle, model::Error> {
+    with(|world| call(&world.models))
+        .unwrap_or_else(|| Err(model::Error::new(ErrorCode::RuntimeError, "call it through a Bench")))
+        .map(ModelHandle)
+}
+
+pub fn model_named(name: &str) -> Result<ModelHandle, model::Error> {
+    with_models(|models| models.named(name))
+}
+
+pub fn model_from_onnx(bytes: Vec<u8>) -> Result<ModelHandle, model::Error> {
+    with_models(|models| models.bring(bytes))
+}
+
+impl ModelHandle {
+    pub fn run(&self, given: &[(&str, &Tensor)]) -> Result<Tensors, model::Error> {
+        (self.0)(&models::inputs(given)?)
+    }
 }

@@ -50,6 +50,8 @@ pub const MODELS: usize = 64;
 pub const MODEL_BYTES: u64 = 1024 * MIB;
 /// A model that a component brings itself. Larger is refused with `too-large`.
 pub const MODEL_LOAD_BYTES: Range<u64> = range(4 * MIB, KIB, 1024 * MIB);
+/// Models that an instance has brought and holds at once. One more is refused as busy.
+pub const MODELS_BROUGHT: usize = 4;
 /// What a model may take: its plan where it computes in the gateway, its process's address space where it has one of
 /// its own. One that needs more is refused when it loads.
 pub const MODEL_MEMORY: Range<u64> = range(64 * MIB, MIB, 65_536 * MIB);
@@ -137,6 +139,8 @@ pub const LOG_BURST: u64 = 200;
 pub const LOG_LINE_BYTES: usize = 2 * KIB as usize;
 /// Lines below a line of the log, where a text of it has more than one. The rest are cut off, visibly; JSON has them.
 pub const LOG_FURTHER_LINES: usize = 32;
+/// A refusal's text, where a guest has a part in it. The rest is cut off, visibly.
+pub const REFUSAL_BYTES: usize = 4 * KIB as usize;
 /// Different refusals of one handling that `edgewit try` tells of. The rest are refused just the same.
 pub const REFUSALS_TOLD: usize = 32;
 /// Lines that `edgewit logs` can look back on. Older ones are forgotten.

@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod io;
 pub(crate) mod keyvalue;
 pub(crate) mod logging;
+pub(crate) mod nn;
 pub(crate) mod pubsub;
 pub(crate) mod shadow;
 pub(crate) mod timer;

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::capability::filesystem::Preopens;
 use crate::capability::http::Origins;
 use crate::capability::logging::{Log, StdStream};
+use crate::capability::nn::Brought;
 use crate::instance::collector::Collector;
 use crate::instance::deadline::Deadline;
 use crate::instance::memory::MemoryLimit;
@@ -38,6 +39,7 @@ pub(crate) struct Guest {
     pub services: Services,
     pub log: Log,
     pub preopens: Preopens,
+    pub brought: Brought,
     pub table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -67,6 +69,7 @@ impl Guest {
             effects: Collector::new(&profile.limits),
             preopens: Preopens::new(&profile.grants, &services.dirs),
             origins: Origins::new(profile.clone(), services.fetch.clone(), log.clone(), notes.clone()),
+            brought: Brought::default(),
             notes,
             services,
             log,

@@ -22,12 +22,13 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::edgewit::pubsub::types as pubsub;
 use crate::bindings::edgewit::timer::types as timer;
+use crate::capability::nn;
 use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::link::Handlers;
 use lower::{IdText, delivery_param, reason_param};
 
-/// Bytes that a guest may hand over in one call besides its largest message or snapshot.
+/// Bytes that a guest may hand over in one call besides its largest message, snapshot or tensor.
 const CALL_SLACK: usize = 64 * limits::KIB as usize;
 
 /// What an instance can be asked.
@@ -68,7 +69,8 @@ impl Instance {
     ) -> Result<Self, Fault> {
         let mut store = Store::new(engine.wasmtime(), guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(limits::MESSAGE_BYTES.max(limits::STATE_BYTES) + CALL_SLACK);
+        let largest = limits::MESSAGE_BYTES.max(limits::STATE_BYTES).max(nn::largest_tensor(&store.data().profile));
+        store.set_hostcall_fuel(largest.saturating_add(CALL_SLACK));
         store.set_max_component_handles(limits::HANDLES);
         store.epoch_deadline_callback(|store| Ok(UpdateDeadline::Continue(store.data().deadline.extend()?)));
         begin(&mut store, limits::START_FACTOR);
@@ -87,7 +89,7 @@ impl Instance {
         self.handlers.exports
     }
 
-    /// Bytes of linear memory and tables.
+    /// Bytes of linear memory and tables, and of tensors that it has handles for.
     pub fn memory(&self) -> u64 {
         self.store.data().memory.used()
     }

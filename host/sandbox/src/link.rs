@@ -160,10 +160,13 @@ fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<Guest>> {
         keyvalue::atomics::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         keyvalue::batch::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
+    if granted(grants, capability::nn::GRAPH) {
+        capability::nn::add_to_linker(&mut linker)?;
+    }
     Ok(linker)
 }
 
-fn granted(grants: &Grants, interface: &str) -> bool {
+pub(crate) fn granted(grants: &Grants, interface: &str) -> bool {
     matches!(grants.import(interface), Import::Granted)
 }
 

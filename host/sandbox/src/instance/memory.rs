@@ -1,4 +1,5 @@
-//! What an instance may hold: its linear memories and tables together, however many modules it is made of.
+//! What an instance may hold: its linear memories and tables together, however many modules it is made of, and what the
+//! host keeps for it beside them.
 //!
 //! wasmtime's own limiter counts each memory by itself, which lets a component of four modules hold four limits.
 
@@ -29,15 +30,31 @@ impl MemoryLimit {
         self.used
     }
 
+    /// Counts what the host keeps for the guest, unless there is no room for it.
+    pub fn hold(&mut self, bytes: u64) -> bool {
+        let wanted = self.used.saturating_add(bytes);
+        let fits = wanted <= self.limit;
+        if fits {
+            self.used = wanted;
+        }
+        fits
+    }
+
+    /// Gives back what was held.
+    pub fn release(&mut self, bytes: u64) {
+        self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// Bytes that the instance may still take.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+
     fn grow(&mut self, current: usize, desired: usize, unit: usize) -> bool {
         let growth = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
-        let wanted = self.used.saturating_add(growth);
-        if wanted > self.limit {
-            self.refused = true;
-            return false;
-        }
-        self.used = wanted;
-        true
+        let permitted = self.hold(growth);
+        self.refused |= !permitted;
+        permitted
     }
 
     /// wasmtime also tells of growths that it never asked about, so nothing may be given back: what was permitted
@@ -105,6 +122,16 @@ mod tests {
         }
         assert_eq!(limit.used(), 298);
         assert!(limit.refused);
+    }
+
+    #[test]
+    fn what_the_host_holds_counts_until_it_is_released() {
+        let mut limit = MemoryLimit::new(100);
+        assert!(limit.grow(0, 60, 1) && limit.hold(40));
+        assert_eq!((limit.hold(1), limit.used(), limit.left()), (false, 100, 0));
+        assert!(!limit.refused, "who holds says what becomes of it");
+        limit.release(40);
+        assert!(limit.grow(60, 100, 1));
     }
 
     #[test]

@@ -53,9 +53,10 @@ impl Notes {
 
     /// What the guest asked for and did not get.
     pub fn refused(&self, reason: &str) {
+        let reason = cut(reason.to_owned());
         let mut noted = self.noted();
-        if noted.refused.len() < limits::REFUSALS_TOLD && !noted.refused.iter().any(|told| told == reason) {
-            noted.refused.push(reason.to_owned());
+        if noted.refused.len() < limits::REFUSALS_TOLD && !noted.refused.contains(&reason) {
+            noted.refused.push(reason);
         }
         self.0.any.store(true, Ordering::Release);
     }
@@ -83,6 +84,15 @@ impl Notes {
     fn noted(&self) -> MutexGuard<'_, Noted> {
         self.0.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A refusal that is kept, no longer than one may be.
+pub(crate) fn cut(mut reason: String) -> String {
+    if reason.len() > limits::REFUSAL_BYTES {
+        reason.truncate(reason.floor_char_boundary(limits::REFUSAL_BYTES));
+        reason.push_str(" […]");
+    }
+    reason
 }
 
 #[cfg(test)]
@@ -118,6 +128,9 @@ mod tests {
             notes.refused("0");
         }
         assert_eq!(notes.refusals().len(), limits::REFUSALS_TOLD);
+        notes.begin();
+        notes.refused(&"é".repeat(limits::REFUSAL_BYTES));
+        assert_eq!(notes.refusals()[0].len(), limits::REFUSAL_BYTES + " […]".len());
         assert_eq!(notes.noted().said.len(), LINES);
     }
 }

@@ -15,6 +15,8 @@ mod keyvalue;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod nn;
+#[cfg(test)]
 mod shadows;
 #[cfg(test)]
 mod support;
