@@ -71,13 +71,12 @@ fn shut_in(start: &Start) -> Result<(Option<Library>, Confinement), (Refusal, St
         let stacks = STACK as u64 + THREAD_STACK.saturating_mul(threads);
         let before = address_space()?.saturating_add(stacks);
         let confinement = worker::close(reach)?;
-        worker::limit(Limits {
-            memory: (reach == Reach::Nothing).then(|| before.saturating_add(start.memory)),
-            cpu_seconds: None,
-            file: start.memory,
-            nice: 5,
-            reach,
-        })?;
+        // Drivers reserve addresses beyond any limit, and size files of their own that they were given no path to.
+        let (memory, file) = match reach {
+            Reach::Nothing => (Some(before.saturating_add(start.memory)), start.memory),
+            Reach::Devices => (None, u64::MAX),
+        };
+        worker::limit(Limits { memory, cpu_seconds: None, file, nice: 5, reach })?;
         Ok(confinement)
     };
     match limited() {
@@ -244,4 +243,34 @@ fn say(said: &Said) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use edgewit_domain::model::{Dimension, Port, PortType};
+    use edgewit_domain::tensor::TensorType;
+
+    use super::*;
+
+    /// Inputs, dimensions and bytes of the name of each, and what is said of them.
+    #[test]
+    fn what_cannot_be_told_is_refused_with_its_cause() {
+        for (ports, dimensions, name, said) in [
+            (MODEL_PORTS, TENSOR_DIMENSIONS, 10, None),
+            (MODEL_PORTS + 1, 1, 10, Some("it has 65 inputs or outputs, and 64 of each are the most")),
+            (1, TENSOR_DIMENSIONS + 1, 1, Some("`x` has 17 dimensions, and 16 are the most")),
+            (1, 1, SAID_BYTES as usize, Some("names that are too long")),
+        ] {
+            let dimensions = vec![Dimension::Fixed(1); dimensions];
+            let port = Port { name: "x".repeat(name).into(), ty: PortType::Tensor(TensorType::F32), dimensions };
+            let description =
+                Description { inputs: vec![port; ports], outputs: Vec::new(), parameters: 0, planned: None };
+            let told = can_be_told(&description, &Said::Described(Confinement::Full, description.clone()));
+            match (told, said) {
+                (Ok(()), None) => {}
+                (Err(text), Some(said)) => assert!(text.contains(said), "{text}"),
+                (other, _) => panic!("{other:?}"),
+            }
+        }
+    }
 }

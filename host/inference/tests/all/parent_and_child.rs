@@ -15,6 +15,7 @@ use edgewit_inference::worker::{Limits, Remote, Work};
 use edgewit_worker::Reach;
 use rustix::process::Signal;
 
+use crate::asking::{configured, load, wait};
 use crate::support::{
     LIMITS, ONNXRUNTIME, TRACT, WORKER, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files,
     run, session, signal, start, until, until_or, work,
@@ -29,6 +30,23 @@ fn a_model_in_a_child_says_what_the_reference_says() {
         let inputs = remote.description().arrange(case.inputs.clone()).unwrap();
         case.check(&run(session(&remote).as_mut(), inputs, LONG).unwrap());
     }
+}
+
+#[test]
+fn a_model_in_a_child_says_bit_by_bit_what_it_says_in_the_gateway() {
+    let mut asked = 0;
+    for case in cases() {
+        let remote = start(TRACT, &case.model, LIMITS).unwrap();
+        let dimensions = || remote.description().inputs.iter().flat_map(|port| &port.dimensions);
+        if dimensions().any(|dimension| matches!(dimension, Dimension::Any(_))) {
+            continue;
+        }
+        let here = wait(load(&configured(&case.model)).unwrap().run(case.inputs.clone())).unwrap();
+        let inputs = remote.description().arrange(case.inputs).unwrap();
+        assert_eq!(run(session(&remote).as_mut(), inputs, LONG).unwrap(), here, "{}", case.model);
+        asked += 1;
+    }
+    assert!(asked > 10, "{asked}");
 }
 
 #[test]
@@ -160,12 +178,14 @@ fn an_inference_that_takes_too_long_ends_in_time_and_the_next_one_is_answered() 
 
 #[test]
 fn a_child_outlives_the_thread_that_asked_for_it() {
-    let asked = thread::spawn(|| {
-        let remote = start(TRACT, "fixtures/batch.onnx", LIMITS).unwrap();
-        let session = session(&remote);
-        (remote, session)
+    let (_remote, mut session) = thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            let remote = start(TRACT, "fixtures/batch.onnx", LIMITS).unwrap();
+            let session = session(&remote);
+            (remote, session)
+        });
+        asks.join().unwrap()
     });
-    let (_remote, mut session) = asked.join().unwrap();
     let pids = children();
     // The kernel tells children of a thread's end before the thread can be joined.
     for _ in 0..10 {
