@@ -62,15 +62,7 @@ impl Remote {
             look_only: work.look_only,
         };
         let plan = Plan { command: kit.worker.clone(), start, limits, model };
-        let until = Instant::now() + limits.load;
-        let mut talk = plan.begin().map_err(LoadError::Worker)?;
-        let patience = Patience { until, given_up: &|| false };
-        let (confinement, description) = match plan.loaded(&mut talk, patience) {
-            Ok(loaded) => loaded,
-            Err(NotLoaded::Refused(error)) => return Err(error),
-            Err(NotLoaded::Late) => return Err(LoadError::Time(limits.load)),
-            Err(NotLoaded::Ended) => return Err(plan.ended(talk.death())),
-        };
+        let (talk, confinement, description) = plan.load()?;
         let first = Mutex::new((!work.look_only).then_some(talk));
         Ok(Remote { plan: Arc::new(plan), description: Arc::new(description), confinement, first })
     }
@@ -88,17 +80,14 @@ impl Loaded for Remote {
 
     fn session(&self) -> Result<Box<dyn Session>, InferenceError> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let state = match first {
-            Some(talk) => State::Ready(talk),
-            None => match self.plan.begin() {
-                Ok(talk) => State::Loading(talk, Instant::now()),
-                Err(error) => return Err(runtime(format!("a child process for it could not be started: {error}"))),
-            },
+        let talk = match first {
+            Some(talk) => talk,
+            None => self.plan.load().map_err(|error| not_again(&error.to_string()))?.0,
         };
         Ok(Box::new(RemoteSession {
             plan: self.plan.clone(),
             description: self.description.clone(),
-            state,
+            state: State::Ready(talk),
             failures: Failures::default(),
         }))
     }
@@ -111,6 +100,18 @@ enum NotLoaded {
 }
 
 impl Plan {
+    /// A child that has loaded the model.
+    fn load(&self) -> Result<(Talk, Confinement, Description), LoadError> {
+        let until = Instant::now() + self.limits.load;
+        let mut talk = self.begin().map_err(LoadError::Worker)?;
+        match self.loaded(&mut talk, Patience { until, given_up: &|| false }) {
+            Ok((confinement, description)) => Ok((talk, confinement, description)),
+            Err(NotLoaded::Refused(error)) => Err(error),
+            Err(NotLoaded::Late) => Err(LoadError::Time(self.limits.load)),
+            Err(NotLoaded::Ended) => Err(self.ended(talk.death())),
+        }
+    }
+
     /// Starts a child and lets it load. What it makes of it is heard by `loaded`.
     fn begin(&self) -> io::Result<Talk> {
         let talk = Talk::start(&self.command)?;
@@ -299,10 +300,14 @@ impl Failures {
     fn one_more(&mut self, cause: String) -> InferenceError {
         self.count = self.count.saturating_add(1);
         tracing::warn!(cause, count = self.count, "a model could not be loaded again in a child process");
-        let error = runtime(format!("it could not be loaded again: {cause}"));
+        let error = not_again(&cause);
         self.last = Some((Instant::now(), cause));
         error
     }
+}
+
+fn not_again(cause: &str) -> InferenceError {
+    runtime(format!("it could not be loaded again: {cause}"))
 }
 
 fn runtime(text: String) -> InferenceError {

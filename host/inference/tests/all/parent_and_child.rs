@@ -56,6 +56,10 @@ fn every_session_is_a_child_of_its_own_and_ends_with_it() {
     let sessions = [session(&remote), session(&remote), session(&remote)];
     assert_eq!(children().len(), 3);
     for mut session in sessions {
+        // In no time at all it is asked, and not waited for until it has loaded.
+        let error = run(session.as_mut(), vec![floats(&[2, 4], 1.0)], Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout);
+        assert_ne!(error.text, "it is being loaded");
         run(session.as_mut(), vec![floats(&[2, 4], 1.0)], LONG).unwrap();
     }
     assert!(children().is_empty());
