@@ -9,6 +9,7 @@ use tract_onnx::tract_core::internal::{Graph, Op, TypedFact, TypedModel, TypedOp
 use tract_onnx::tract_core::model::order::eval_order;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::logic::IfThenElse;
+use tract_onnx::tract_core::ops::matmul::optimized::{MatMulOperand, OptMatMul, ProtoFusedSpec};
 use tract_onnx::tract_core::ops::scan::{OptScan, Scan};
 
 /// For one node: the operator itself, its names and its facts.
@@ -72,7 +73,7 @@ fn of(model: &Graph<TypedFact, Box<dyn TypedOp>>, order: &[usize]) -> Option<Pla
     Some(Planned { resting, running })
 }
 
-/// What an operator takes that has graphs of its own.
+/// What an operator takes that has graphs of its own, or weights that were nodes of the graph before.
 fn inside(operator: &dyn Op) -> Option<Planned> {
     let nothing = Planned { resting: 0, running: 0 };
     if let Some(scan) = operator.downcast_ref::<OptScan>() {
@@ -83,9 +84,20 @@ fn inside(operator: &dyn Op) -> Option<Planned> {
         let (yes, no): (Planned, Planned) = (in_any_order(&choice.then_body)?, in_any_order(&choice.else_body)?);
         let resting = yes.resting.saturating_add(no.resting);
         Some(Planned { resting, running: yes.running.max(no.running) })
+    } else if let Some(product) = operator.downcast_ref::<OptMatMul>() {
+        Some(Planned { resting: product.micro_ops.iter().map(packed).try_fold(0, add)?, running: 0 })
     } else {
         Some(nothing)
     }
+}
+
+fn packed(step: &ProtoFusedSpec) -> Option<u64> {
+    let ProtoFusedSpec::AddMatMul { a, b, .. } = step else { return Some(0) };
+    let constants = [a, b].into_iter().filter_map(|operand| match operand {
+        MatMulOperand::Const(value) => Some(value.exotic_fact().buffer_sizes()),
+        MatMulOperand::Input(_) => None,
+    });
+    constants.flatten().map(|size| u64::try_from(size.to_i64().ok()?).ok()).try_fold(0, add)
 }
 
 fn in_any_order(model: &TypedModel) -> Option<Planned> {

@@ -134,3 +134,43 @@ fn what_fails_when_it_computes_is_an_error_and_no_more() {
     assert_eq!(error.kind, edgewit_domain::model::ErrorKind::Runtime, "{error}");
     assert_eq!(at(1).unwrap()[0].1.data(), 2.0_f32.to_ne_bytes(), "as good as new");
 }
+
+/// A million weights, which tract packs inside the operator that multiplies by them.
+#[test]
+fn what_was_learned_is_planned_for() {
+    let config = configured("anomaly.onnx");
+    let Err(LoadError::Memory { planned, .. }) = with_memory(&config, MIB) else { panic!("a MiB is enough") };
+    assert!(planned >= 4 * MIB, "{planned}");
+    let description = with_memory(&config, 64 * MIB).unwrap().description().clone();
+    assert_eq!(description.parameters, 1024 * 1024);
+    assert!((4 * MIB..6 * MIB).contains(&description.planned.unwrap().resting), "{description:?}");
+}
+
+fn with_memory(config: &edgewit_domain::config::Model, memory: u64) -> Result<Model, LoadError> {
+    Model::load(&edgewit_domain::config::Model { memory, ..config.clone() }, product(1024), &kit())
+}
+
+/// An ONNX file that multiplies by a square matrix, written by hand.
+fn product(side: u64) -> Vec<u8> {
+    fn varint(mut number: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number > 127 {
+            bytes.push((number & 127) as u8 | 128);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+    let number = |field: u8, value: u64| [vec![field << 3], varint(value)].concat();
+    let bytes = |field: u8, value: &[u8]| [vec![field << 3 | 2], varint(value.len() as u64), value.to_vec()].concat();
+    let port = |name: &[u8]| {
+        let dimensions = [1, side].map(|size| bytes(1, &number(1, size))).concat();
+        let tensor = [number(1, 1), bytes(2, &dimensions)].concat();
+        [bytes(1, name), bytes(2, &bytes(1, &tensor))].concat()
+    };
+    let weights: Vec<u8> = (0..side * side).flat_map(|at| (at as f32).sin().to_ne_bytes()).collect();
+    let weight = [number(1, side), number(1, side), number(2, 1), bytes(8, b"w"), bytes(9, &weights)].concat();
+    let node = [bytes(1, b"x"), bytes(1, b"w"), bytes(2, b"y"), bytes(4, b"MatMul")].concat();
+    let graph = [bytes(1, &node), bytes(2, b"g"), bytes(5, &weight), bytes(11, &port(b"x")), bytes(12, &port(b"y"))];
+    [number(1, 8), bytes(7, &graph.concat()), bytes(8, &number(2, 17))].concat()
+}
