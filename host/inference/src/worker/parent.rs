@@ -24,7 +24,7 @@ use crate::model::LoadError;
 use crate::session::{Loaded, Session};
 
 /// What a child gets to stop when nobody waits for its result any more, before it is ended and has to load again.
-const STOP: Duration = Duration::from_millis(50);
+const STOP: Duration = Duration::from_millis(250);
 /// Between two attempts to load what does not load: first, and at most.
 const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);

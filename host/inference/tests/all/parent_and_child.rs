@@ -205,9 +205,7 @@ fn the_parent_that_is_killed() {
         return;
     }
     let remote = start(TRACT, "bad/slow-nodes.onnx", LIMITS).unwrap();
-    let (mut idle, mut computing) = (session(&remote), session(&remote));
-    let error = run(idle.as_mut(), vec![floats(&[1], 1.0)], Duration::from_millis(1)).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Timeout);
+    let (_idle, mut computing) = (session(&remote), session(&remote));
     println!("\nchildren {:?}", children());
     let _ = run(computing.as_mut(), vec![floats(&[1], 1.0)], Duration::from_secs(600));
     thread::park();
@@ -224,7 +222,6 @@ fn children_end_with_their_parent_whatever_they_are_doing() {
     let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines().map(Result::unwrap);
     let line = lines.find(|line| line.starts_with("children ")).unwrap();
     let pids: Vec<u32> = serde_json::from_str(line.trim_start_matches("children ")).unwrap();
-    assert_eq!(pids.len(), 2);
     // Whoever has been stopped cannot notice by itself that nobody is at the other end.
     pids.iter().for_each(|pid| signal(*pid, Signal::STOP));
     parent.kill().unwrap();
@@ -232,6 +229,7 @@ fn children_end_with_their_parent_whatever_they_are_doing() {
     let ended = until_or("the end of the children", || pids.iter().all(|pid| !is_worker(*pid)).then_some(()));
     pids.iter().filter(|pid| is_worker(**pid)).for_each(|pid| kill(*pid));
     ended.unwrap();
+    assert_eq!(pids.len(), 2);
 }
 
 /// A number may belong to somebody else by now, but not to this program.
