@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Source {
     /// The oldest first.
     pub readings: Vec<f32>,
+    /// All that were taken, with those that are forgotten.
+    pub taken: u64,
     pub raised: bool,
     /// Greater than that of every source that has been silent for longer.
     pub heard: u64,
@@ -17,7 +19,7 @@ impl Source {
     pub fn with(&self, reading: f32, window: usize) -> Self {
         let kept = (self.readings.len() + 1).saturating_sub(window);
         let readings = self.readings.iter().skip(kept).copied().chain([reading]).collect();
-        Self { readings, ..*self }
+        Self { readings, taken: self.taken + 1, ..*self }
     }
 
     pub fn is_full(&self, window: usize) -> bool {
@@ -58,7 +60,7 @@ mod tests {
             assert_eq!(source.readings, expected);
             assert_eq!(source.is_full(2), expected.len() == 2);
         }
-        assert_eq!((source.raised, source.heard), (true, 7));
+        assert_eq!((source.raised, source.heard, source.taken), (true, 7, 4));
     }
 
     #[test]

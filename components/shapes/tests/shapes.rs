@@ -21,6 +21,10 @@ const CONFIG: &str = "wasi:config/store@0.2.0-rc.1";
 const BUCKETS: &str = "wasi:keyvalue/store@0.2.0-draft";
 const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft";
 const BATCH: &str = "wasi:keyvalue/batch@0.2.0-draft";
+const GRAPHS: &str = "wasi:nn/graph@0.2.0-rc-2024-10-28";
+const TENSORS: &str = "wasi:nn/tensor@0.2.0-rc-2024-10-28";
+const INFERENCE: &str = "wasi:nn/inference@0.2.0-rc-2024-10-28";
+const INFERENCE_ERRORS: &str = "wasi:nn/errors@0.2.0-rc-2024-10-28";
 const LOG: &str = "wasi:logging/logging@0.1.0-draft";
 
 #[derive(Default)]
@@ -74,6 +78,10 @@ fn components_have_the_shape_that_their_documentation_says() {
     check("window.wasm", &[MESSAGES, TICKS, INIT], &[PUBLISH, CONFIG, LOG, BUCKETS, BATCH]);
     check("setpoint.wasm", &[DELTAS, INIT], &[PUBLISH, SHADOWS, CONFIG, LOG]);
     check("sensors.wasm", &[TICKS, INIT, STATE], &[PUBLISH, CONFIG]);
+    let nn = [GRAPHS, TENSORS, INFERENCE, INFERENCE_ERRORS];
+    let anomaly = [&nn[..], &[PUBLISH, SHADOWS, CONFIG, LOG, BUCKETS]].concat();
+    check("anomaly.wasm", &[MESSAGES, DELTAS, INIT], &anomaly);
+    check("classify.wasm", &[MESSAGES, INIT], &[&nn[..], &[PUBLISH, CONFIG]].concat());
 }
 
 #[test]
