@@ -1,4 +1,4 @@
-"""What the component `sensors` measures, number for number, and what it would measure with a sensor that drifts."""
+"""What the component `sensors` measures, number for number."""
 
 import numpy as np
 

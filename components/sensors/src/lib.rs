@@ -1,9 +1,12 @@
 //! Simulated temperature sensors, so that a scenario needs nothing from outside.
 //!
-//! Each tick of its timer is one sample of every room: a slow swing with a little noise, and in the first room a door
-//! that opens now and then. The course of events depends on the configuration and the number of ticks alone.
+//! Each tick of its timer is one sample of every room: a slow swing with a little noise, in the first room a door that
+//! opens now and then, and sensors that drift. The course of events depends on the configuration and the number of ticks
+//! alone.
 
 mod model;
+
+use std::collections::BTreeSet;
 
 use edgewit_sdk::topic::Template;
 use edgewit_sdk::{CarryState, Component, ConfigError, Failure, HandleTicks, Message, Start, Tick, component, config};
@@ -11,9 +14,25 @@ use serde::Serialize;
 
 use model::Model;
 
-const KEYS: &[&str] = &["rooms", "output", "seed", "base", "swing", "period", "door_every", "door_open", "door_rise"];
+const KEYS: &[&str] = &[
+    "rooms",
+    "output",
+    "seed",
+    "base",
+    "swing",
+    "period",
+    "door_every",
+    "door_open",
+    "door_rise",
+    "drift",
+    "drift_after",
+    "drift_for",
+    "drift_rooms",
+    "gapless",
+];
 
-/// How long a door may stand open or shut. The warmth of a room is reckoned from as many samples as its door is open.
+/// How long a door may stand open or shut, and a sensor be exact or drift. The warmth of a room is reckoned from as many
+/// samples as its door is open.
 const SAMPLES_MOST: u64 = 10_000;
 
 /// The component.
@@ -21,6 +40,8 @@ pub struct Sensors {
     rooms: Vec<String>,
     output: Template,
     model: Model,
+    /// Whether a sample whose tick was missed is taken with the next one.
+    gapless: bool,
     sample: u64,
 }
 
@@ -38,7 +59,7 @@ struct Door {
 impl Component for Sensors {
     fn from_config() -> Result<Self, ConfigError> {
         config::only(KEYS)?;
-        let rooms: String = config::or("rooms", "cellar, pantry".to_string())?;
+        let rooms = names(&config::or("rooms", "cellar, pantry".to_string())?);
         let output = config::or("output", "sensors/{room}/{quantity}".to_string())?;
         let model = Model {
             seed: config::or("seed", 1)?,
@@ -48,31 +69,58 @@ impl Component for Sensors {
             door_every: config::or("door_every", 0)?,
             door_open: config::or("door_open", 6)?,
             door_rise: config::or("door_rise", 1.5)?,
+            drift: config::or("drift", 0.0)?,
+            drift_after: config::or("drift_after", 0)?,
+            drift_for: config::or("drift_for", 0)?,
+            drift_rooms: drift_rooms(&rooms)?,
         };
         if model.period == 0 {
             return Err(ConfigError::invalid("period", "a swing takes at least one sample"));
         }
-        for (key, samples) in [("door_every", model.door_every), ("door_open", model.door_open)] {
+        let lengths = [
+            ("door_every", model.door_every),
+            ("door_open", model.door_open),
+            ("drift_after", model.drift_after),
+            ("drift_for", model.drift_for),
+        ];
+        for (key, samples) in lengths {
             if samples > SAMPLES_MOST {
                 return Err(ConfigError::invalid(key, format!("at most {SAMPLES_MOST} samples")));
             }
         }
         Ok(Self {
-            rooms: rooms.split(',').map(|room| room.trim().to_string()).collect(),
+            rooms,
             output: Template::parse(&output, &["room", "quantity"])
                 .map_err(|reason| ConfigError::invalid("output", reason))?,
             model,
+            gapless: config::or("gapless", false)?,
             sample: 0,
         })
     }
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(|name| name.trim().to_string()).collect()
+}
+
+/// The numbers of the rooms whose sensors drift.
+fn drift_rooms(rooms: &[String]) -> Result<BTreeSet<u64>, ConfigError> {
+    let drifting = config::optional::<String>("drift_rooms")?.map(|list| names(&list));
+    let stranger = drifting.iter().flatten().find(|room| !rooms.contains(room));
+    if let Some(stranger) = stranger {
+        return Err(ConfigError::invalid("drift_rooms", format!("there is no `{stranger}` among the `rooms`")));
+    }
+    let drifts = |room| drifting.as_ref().is_none_or(|drifting| drifting.contains(room));
+    Ok((0..).zip(rooms).filter(|(_, room)| drifts(room)).map(|(number, _)| number).collect())
 }
 
 impl Start for Sensors {}
 
 impl HandleTicks for Sensors {
     fn on_tick(&mut self, tick: Tick) -> Result<(), Failure> {
-        // Missed ticks took their time, too.
-        let sample = self.sample + u64::from(tick.missed);
+        // Missed ticks took their time, too, unless every sample counts.
+        let missed = if self.gapless { 0 } else { tick.missed };
+        let sample = self.sample + u64::from(missed);
         for (number, room) in (0..).zip(&self.rooms) {
             let value = self.model.temperature(number, sample);
             self.publish(room, "temperature", &Temperature { value, unit: "celsius" })?;
@@ -150,6 +198,31 @@ mod tests {
     }
 
     #[test]
+    fn without_gaps_each_tick_is_the_next_sample() {
+        let (mut late, mut fast) = (bench(&[("gapless", "true")]), bench(&[]));
+        for missed in [0, 2, 0] {
+            assert_eq!(late.deliver_tick(Tick { missed, ..tick("sample") }), fast.tick("sample"));
+        }
+    }
+
+    #[test]
+    fn a_sensor_drifts_in_the_rooms_that_are_named_or_in_all() {
+        let keys = [("drift", "1"), ("drift_after", "1"), ("swing", "0")];
+        let unlike = |more: &[(&str, &str)]| {
+            let (mut drifting, mut exact) = (bench(&[&keys, more].concat()), bench(&keys[2..]));
+            let each = (0..3).map(|_| {
+                let (drifting, exact) = (drifting.tick("sample").unwrap(), exact.tick("sample").unwrap());
+                let pairs = drifting.published.into_iter().zip(exact.published);
+                pairs.filter(|(one, other)| one != other).map(|(one, _)| one.topic).collect::<Vec<_>>()
+            });
+            each.collect::<Vec<_>>()
+        };
+        let (cellar, pantry) = ("sensors/cellar/temperature", "sensors/pantry/temperature");
+        assert_eq!(unlike(&[]), [vec![], vec![], vec![cellar, pantry]]);
+        assert_eq!(unlike(&[("drift_rooms", " pantry")]), [vec![], vec![], vec![pantry]]);
+    }
+
+    #[test]
     fn a_sample_without_room_is_taken_again() {
         let mut bench = bench(&[]).refusing("#", PublishError::NoRoom("uplink".into()));
         assert!(matches!(bench.tick("sample"), Err(Failure::Retry(_))));
@@ -172,6 +245,10 @@ mod tests {
             ("period", "0"),
             ("door_open", "10001"),
             ("door_every", "10001"),
+            ("drift_after", "10001"),
+            ("drift_for", "10001"),
+            ("drift_rooms", "pantry, attic"),
+            ("gapless", "mostly"),
             ("output", "a/{floor}"),
             ("seed", "x"),
             ("colour", "red"),

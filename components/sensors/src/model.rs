@@ -1,5 +1,7 @@
-//! The temperature of a room and the state of its door, as a function of seed, room and sample number: pure, and
-//! the same on every machine.
+//! What the sensor of a room says and the state of its door, as a function of seed, room and sample number: pure, and the
+//! same on every machine.
+
+use std::collections::BTreeSet;
 
 /// What the rooms are like.
 pub struct Model {
@@ -15,6 +17,13 @@ pub struct Model {
     pub door_open: u64,
     /// Degrees that an open door adds with each sample.
     pub door_rise: f64,
+    /// Degrees that a drifting sensor adds with each sample.
+    pub drift: f64,
+    /// How many samples a sensor is exact, and how many it drifts then until it is calibrated; 0 for ever.
+    pub drift_after: u64,
+    pub drift_for: u64,
+    /// The rooms whose sensors drift.
+    pub drift_rooms: BTreeSet<u64>,
 }
 
 /// What a closed door leaves, with each sample, of what an open one added.
@@ -29,7 +38,7 @@ impl Model {
         let phase = (sample % self.period) as f64 / self.period as f64 + room as f64 * 0.25;
         let swing = self.swing * (phase * std::f64::consts::TAU).sin();
         let noise = (fraction(self.seed ^ mix(room), sample) - 0.5) * 0.2;
-        let degrees = self.base + swing + noise + self.warmth(room, sample);
+        let degrees = self.base + swing + noise + self.warmth(room, sample) + self.drifted(room, sample);
         (degrees * 100.0).round() / 100.0
     }
 
@@ -49,6 +58,15 @@ impl Model {
             warmth = if self.is_open(room, past) { warmth + self.door_rise } else { warmth * COOLING };
         }
         warmth
+    }
+
+    /// What a sensor shows too much.
+    fn drifted(&self, room: u64, sample: u64) -> f64 {
+        if !self.drift_rooms.contains(&room) {
+            return 0.0;
+        }
+        let calibrated_every = if self.drift_for == 0 { u64::MAX } else { self.drift_after + self.drift_for };
+        (sample % calibrated_every).saturating_sub(self.drift_after) as f64 * self.drift
     }
 }
 
@@ -70,7 +88,29 @@ mod tests {
     use super::*;
 
     fn model() -> Model {
-        Model { seed: 7, base: 4.0, swing: 0.5, period: 20, door_every: 24, door_open: 6, door_rise: 1.5 }
+        Model {
+            seed: 7,
+            base: 4.0,
+            swing: 0.5,
+            period: 20,
+            door_every: 24,
+            door_open: 6,
+            door_rise: 1.5,
+            drift: 0.0,
+            drift_after: 0,
+            drift_for: 0,
+            drift_rooms: BTreeSet::new(),
+        }
+    }
+
+    /// With a sensor in the second room that drifts by half a degree a sample, after three.
+    fn drifting(drift_for: u64) -> Model {
+        Model { drift: 0.5, drift_after: 3, drift_for, drift_rooms: [1].into(), ..model() }
+    }
+
+    fn differences(one: &Model, other: &Model, room: u64) -> Vec<f64> {
+        let difference = |sample| one.temperature(room, sample) - other.temperature(room, sample);
+        (0..10).map(|sample| (difference(sample) * 100.0).round() / 100.0).collect()
     }
 
     #[test]
@@ -96,5 +136,12 @@ mod tests {
         assert!(model().temperature(0, 17) > 11.0);
         assert!(closed.contains(&model().temperature(0, 35)));
         assert!((0..48).all(|sample| closed.contains(&model().temperature(1, sample))));
+    }
+    #[test]
+    fn a_sensor_drifts_until_it_is_calibrated_and_then_again() {
+        let (for_ever, calibrated) = (drifting(0), drifting(2));
+        assert_eq!(differences(&for_ever, &model(), 1), [0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]);
+        assert_eq!(differences(&calibrated, &model(), 1), [0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5]);
+        assert_eq!(differences(&for_ever, &model(), 0), [0.0; 10]);
     }
 }
