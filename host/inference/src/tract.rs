@@ -49,7 +49,10 @@ impl TractModel {
     ) -> Result<TractModel, LoadError> {
         let loaded = caught(|| {
             let file = File::read(model, shapes)?;
-            build(file, precision).map_err(|error| format!("tract cannot compute it: {}", words(&error)))
+            build(file, precision).map_err(|error| match precision {
+                Precision::Full => format!("tract cannot compute it: {}", words(&error)),
+                Precision::Half => format!("tract cannot compute it with half of its precision: {}", words(&error)),
+            })
         });
         let known = loaded.map_err(|panic| format!("tract failed on it: {panic}")).and_then(|known| known);
         let known = known.map_err(|text| LoadError::Refused(cut(text)))?;

@@ -62,7 +62,8 @@ pub enum Precision {
     /// As the file has them.
     #[default]
     Full,
-    /// 16 bits where the file has 32: half the memory, and not quite the same results.
+    /// 16 bits where the file has 32: half the memory, and not quite the same results. For processors that compute with 16
+    /// bits, as newer ones of ARM do; others take a hundred times as long.
     Half,
 }
 

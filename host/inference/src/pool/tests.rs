@@ -47,8 +47,10 @@ fn held(pool: &Pool) -> SyncSender<()> {
     release
 }
 
+/// Everybody is answered before long.
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), future).await }).unwrap()
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {

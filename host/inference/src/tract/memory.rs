@@ -110,5 +110,5 @@ fn bytes(fact: &TypedFact) -> Option<u64> {
     let element = u64::try_from(fact.datum_type.size_of()).unwrap_or(u64::MAX);
     let packed = fact.exotic_fact().into_iter().flat_map(|exotic| exotic.buffer_sizes());
     let packed = packed.map(|size| size.to_i64().ok().and_then(|size| u64::try_from(size).ok()));
-    packed.fold(Some(elements.saturating_mul(element)), |sum, size| Some(sum?.saturating_add(size?)))
+    packed.into_iter().try_fold(elements.saturating_mul(element), add)
 }

@@ -19,6 +19,9 @@ use tract_onnx::prelude::Framework;
 /// By the name of an input, from configuration.
 pub(super) type Shapes = BTreeMap<Arc<str>, Vec<u32>>;
 
+/// What tract calls a dimension that is still open, and what the file calls it. The later may begin like an earlier.
+pub(super) type Open = Vec<(String, Arc<str>)>;
+
 /// Whose operators tract knows.
 const HOUSES: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 /// What a dimension is called here that has no name in the file.
@@ -30,8 +33,7 @@ pub(super) struct File {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Arc<str>>,
     pub parameters: u64,
-    /// What tract calls a dimension that is still open, and what the file calls it. The later may begin like an earlier.
-    pub open: Vec<(String, Arc<str>)>,
+    pub open: Open,
 }
 
 impl File {
@@ -175,7 +177,7 @@ pub(super) fn port_type(ty: i32) -> PortType {
 }
 
 /// Writes the configured shapes wherever the graph names what was open, and says what its inputs are then.
-fn bind(graph: &mut GraphProto, shapes: &Shapes) -> Result<(Vec<Port>, Vec<(String, Arc<str>)>), String> {
+fn bind(graph: &mut GraphProto, shapes: &Shapes) -> Result<(Vec<Port>, Open), String> {
     let constants: HashSet<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
     let asked = graph.input.iter().filter(|input| !constants.contains(input.name.as_str()));
     let mut ports: Vec<Port> = asked.map(|input| declared(input, shapes)).collect::<Result<_, _>>()?;

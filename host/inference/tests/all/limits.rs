@@ -33,7 +33,7 @@ fn an_answer_comes_at_the_limit() {
         let start = Instant::now();
         let error = wait(model.run(one(1.0))).unwrap_err();
         assert_eq!((error.kind, &*error.text), (ErrorKind::Timeout, LATE), "{file}");
-        assert!(start.elapsed() < TIME * 10, "{file}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(3), "{file}: {:?}", start.elapsed());
     }
 }
 
@@ -80,7 +80,7 @@ fn what_was_given_up_ends_between_nodes() {
     until("it is computing", || (model.stats().waiting == 0).then_some(()));
     drop(asked);
     until("its thread is free", || (model.stats().runs == 1).then_some(()));
-    assert!(model.stats().computing < Duration::from_secs(5), "{:?}", model.stats());
+    assert_eq!(model.stats().failures, 1, "it went on to the end: {:?}", model.stats());
 }
 
 #[test]
@@ -100,7 +100,8 @@ fn threads_end_with_the_last_clone_and_what_was_asked_is_answered() {
     let mut config = configured("fixtures/scalar.onnx");
     (config.instances, config.name) = (3, "ends".into());
     let model = load(&config).unwrap();
-    assert_eq!(threads("edgewit-m-ends"), 3);
+    // The one that loaded it may not be quite gone.
+    until("there are three", || (threads("edgewit-m-ends") == 3).then_some(()));
     let clone = model.clone();
     drop(model);
     let inputs = || first("fixtures/scalar.onnx");

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
+mod brought;
+#[cfg(test)]
 mod hostile_child;
 #[cfg(test)]
 mod hostile_model;
