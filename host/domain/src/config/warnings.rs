@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::values::{show_duration, show_size};
-use super::{Cloud, Component, Config, StoreEngine};
+use super::{Backend, Cloud, Component, Config, Precision, StoreEngine};
 use crate::ledger::BucketId;
 use crate::limits::HOPS;
 use crate::routing::{Station, Through, possible_circles};
@@ -79,6 +79,11 @@ impl Config {
             if users().next().is_none() {
                 let idle = "loaded for nobody: no component is granted it";
                 told.push(Warning::at(format!("model.{}", model.name), idle));
+            }
+            if model.backend == (Backend::Tract { precision: Precision::Half }) {
+                let slow = "only a processor that computes with 16 bits is fast at it, as newer ones of ARM are; others \
+                            take a hundred times as long: measure it with `edgewit model bench`";
+                told.push(Warning::at(format!("model.{}.precision", model.name), slow));
             }
             for component in users().filter(|component| component.limits.wall < model.time) {
                 let (time, wall) = (show_duration(model.time), show_duration(component.limits.wall));

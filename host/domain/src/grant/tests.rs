@@ -1,10 +1,12 @@
 //! Denial first, then the permission; and that the lines which a denial prints are the permission.
 
+mod models;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
-use crate::limits::{KV_BYTES, MIB, NAME_BYTES, TIMERS_PENDING};
+use crate::limits::{KV_BYTES, MIB, TIMERS_PENDING};
 use crate::shadow::{Limits, Update};
 use crate::topic::Filter;
 
@@ -59,28 +61,6 @@ fn what_is_not_granted_is_denied_with_its_cure() {
         none.kv("State 1\n"),
         "component `alarm` may not open the bucket `State 1\\n`: no configuration can name that, choose another name \
          for it",
-    );
-    check(
-        none.model("anomaly"),
-        "component `alarm` may not use the model `anomaly`; these lines would permit it:\n\
-         [component.alarm.grant.model]\nanomaly = \"anomaly\"",
-    );
-    check(
-        none.model("Net \"2\""),
-        "component `alarm` may not use the model `Net \\\"2\\\"`; these lines would permit it:\n\
-         [component.alarm.grant.model]\n\"Net \\\"2\\\"\" = \"model\"  # an example: put your own here",
-    );
-    check(
-        none.model(&"x".repeat(NAME_BYTES + 1)),
-        &format!(
-            "component `alarm` may not use the model `{}`: no configuration can name that, choose another name for it",
-            "x".repeat(NAME_BYTES + 1)
-        ),
-    );
-    check(
-        none.model_load(),
-        "component `alarm` may not bring a model itself; these lines would permit it:\n\
-         [component.alarm.grant.model-load]\nbytes = \"4MiB\"",
     );
     assert!(none.dirs().is_empty());
 }

@@ -79,5 +79,7 @@ fn a_model_for_nobody_or_slower_than_its_user_is_told() {
         )
     };
     assert_eq!(told(&user("2s")), [""; 0]);
+    let half = told(&user("2s").replacen("time", "precision = \"half\"\ntime", 1));
+    assert!(half.len() == 1 && half[0].starts_with("model.m.precision: only a processor"), "{half:?}");
     assert_eq!(told(&user("1s")), ["component.a.limits.wall: 1s end a handling before model.m may take its 2s"]);
 }
