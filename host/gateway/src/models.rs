@@ -167,11 +167,12 @@ impl SandboxModels for Granted {
         let kit = Kit { worker: self.worker.clone(), onnxruntime: None };
         let (told, outcome) = oneshot::channel();
         let job = move || {
-            let _turn = turn;
             if told.is_closed() {
                 return;
             }
             let brought = edgewit_inference::Model::bring(bytes, grant, &kit);
+            // Before it hears of this, so that it may bring the next at once.
+            drop(turn);
             // Who does not wait any more has no use for it.
             let _ = told.send(brought.map(|model| Arc::new(Brought(model)) as Arc<dyn SandboxModel>));
         };

@@ -13,6 +13,7 @@ mod damage;
 mod exit_codes;
 mod gateway;
 mod help;
+mod models;
 mod new_component;
 mod queues;
 mod shadow;

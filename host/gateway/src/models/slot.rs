@@ -160,10 +160,10 @@ impl Slot {
         let shown = current.map(|current| &current.wanted).or(standing.last.as_ref());
         let state = match (current, &standing.refused) {
             (Some(_), _) => ModelState::Ready,
-            (None, Some(reason)) if !standing.loading => ModelState::Failed { reason: reason.clone() },
+            (None, Some(reason)) if standing.order.is_none() => ModelState::Failed { reason: reason.clone() },
             (None, _) => ModelState::Loading,
         };
-        let older = match standing.loading {
+        let older = match standing.order.is_some() {
             true => Some("the newer one is being loaded".to_owned()),
             false => standing.refused.clone(),
         };
@@ -195,7 +195,7 @@ impl Standing {
     }
 
     fn is_settled(&self) -> bool {
-        self.current.is_some() || !self.loading
+        self.current.is_some() || self.order.is_none()
     }
 }
 

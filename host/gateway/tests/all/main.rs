@@ -28,6 +28,10 @@ mod handling;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
+mod onnx;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod queues;

@@ -10,6 +10,7 @@ use edgewit_domain::message::Qos;
 use edgewit_gateway::control::Client;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::onnx::adds;
 use crate::world::{World, component, echo, eventually};
 
 pub const WORKER: &str = env!("CARGO_BIN_EXE_gateway-worker");
@@ -125,7 +126,9 @@ impl Drop for Process<'_> {
 
 #[test]
 fn the_process_has_the_threads_that_it_should() {
-    let world = World::new(&[echo("one", ""), echo("second-one", ""), echo("off", "enabled = false\n")]);
+    let model = "[model.anomaly]\nfile = \"anomaly.onnx\"\ninstances = 2\n";
+    let world = World::with(model, &[echo("one", ""), echo("second-one", ""), echo("off", "enabled = false\n")]);
+    fs::write(world.path("anomaly.onnx"), adds(1.0)).unwrap();
     let process = Process::start(&world, "one");
     process.until_running("second-one");
     let expected = [
@@ -136,6 +139,8 @@ fn the_process_has_the_threads_that_it_should() {
         "edgewit-epoch",
         "edgewit-io",
         "edgewit-log",
+        "edgewit-m-anoma",
+        "edgewit-m-anoma",
         "edgewit-store",
         "gateway-worker",
     ];
