@@ -128,9 +128,9 @@ mod tests {
             notes.refused("0");
         }
         assert_eq!(notes.refusals().len(), limits::REFUSALS_TOLD);
+        assert_eq!(notes.noted().said.len(), LINES);
         notes.begin();
         notes.refused(&"é".repeat(limits::REFUSAL_BYTES));
         assert_eq!(notes.refusals()[0].len(), limits::REFUSAL_BYTES + " […]".len());
-        assert_eq!(notes.noted().said.len(), LINES);
     }
 }
