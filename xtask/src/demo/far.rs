@@ -122,11 +122,9 @@ impl Far {
         self.cut.is_some()
     }
 
-    /// Whether everything that was raised has arrived, in order and once. An earlier show may have left some behind, which
-    /// come first.
+    /// Whether everything that was raised has arrived, in order and once.
     pub fn has(&self, raised: &[Value]) -> bool {
-        let arrived: Vec<&Value> = self.arrived.iter().map(|envelope| &envelope.payload).collect();
-        arrived.ends_with(&raised.iter().collect::<Vec<_>>())
+        self.arrived.iter().map(|envelope| &envelope.payload).eq(raised)
     }
 
     pub fn end(mut self) -> Result<()> {

@@ -1,15 +1,18 @@
 //! What has happened in the cold rooms so far, from the messages and figures that the gateway shows to anyone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
 /// How much a room remembers to be drawn, and how many events.
 const SAMPLES: usize = 48;
 const EVENTS: usize = 8;
+
+/// The room whose sensor drifts.
+const DRIFTS: &str = "pantry";
 
 #[derive(Default)]
 pub struct Scene {
@@ -28,6 +31,8 @@ pub struct Scene {
     clouds: BTreeMap<String, Cloud>,
     messages: u64,
     alerts: u64,
+    /// Rooms in which something was unusual.
+    unusual: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -35,6 +40,7 @@ pub struct Room {
     pub samples: VecDeque<f64>,
     pub mean: Option<f64>,
     pub alert_since: Option<Duration>,
+    pub unusual_since: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -47,6 +53,8 @@ pub struct Event {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Average,
+    Unusual,
+    Usual,
     Raised,
     Cleared,
     Door,
@@ -99,6 +107,8 @@ struct Payload {
     value: Option<f64>,
     mean: Option<f64>,
     limit: Option<f64>,
+    score: f64,
+    anomaly: String,
     alert: String,
     open: bool,
 }
@@ -122,6 +132,7 @@ impl Scene {
                 Some((Kind::Door, format!("somebody {} the door", if payload.open { "opens" } else { "shuts" })))
             }
             ("averages", ..) => room.average(payload.mean),
+            ("anomalies", ..) => room.anomaly(&payload, at),
             ("alerts", ..) => {
                 self.raised.push(serde_json::from_str(&line.payload).context("an alert")?);
                 room.alert(&payload, at)
@@ -130,6 +141,9 @@ impl Scene {
         };
         if let Some((kind, text)) = event {
             self.alerts += u64::from(kind == Kind::Raised);
+            if kind == Kind::Unusual {
+                self.unusual.insert(name.to_owned());
+            }
             self.tell(Event { at, kind, text: format!("{name:<8} {text}") });
         }
         Ok(())
@@ -155,8 +169,18 @@ impl Scene {
         queued.min(self.raised.len().saturating_sub(self.arrived) as u64)
     }
 
-    pub fn alerts(&self) -> u64 {
-        self.alerts
+    /// Whether it showed what a person is to see.
+    pub fn is_whole(&self) -> Result<()> {
+        if self.alerts == 0 {
+            bail!("no alert was seen; the scenario raises the first after about eight seconds");
+        }
+        if !self.unusual.iter().eq([DRIFTS]) {
+            bail!(
+                "`anomaly` was to say that `{DRIFTS}` drifts, after about ten seconds, and nothing else: {:?}",
+                self.unusual
+            );
+        }
+        Ok(())
     }
 
     pub fn summary(&self) -> String {
@@ -192,6 +216,16 @@ impl Room {
     fn average(&mut self, mean: Option<f64>) -> Option<(Kind, String)> {
         self.mean = mean;
         mean.map(|mean| (Kind::Average, format!("mean {mean:6.2} °C")))
+    }
+
+    fn anomaly(&mut self, payload: &Payload, at: Duration) -> Option<(Kind, String)> {
+        let (value, score) = (payload.value?, payload.score);
+        if payload.anomaly == "raised" {
+            self.unusual_since = Some(at);
+            return Some((Kind::Unusual, format!("now {value:7.2} °C is no usual course, off by {score:.2}")));
+        }
+        self.unusual_since = None;
+        Some((Kind::Usual, format!("now {value:7.2} °C, the course is as usual again")))
     }
 
     fn alert(&mut self, payload: &Payload, at: Duration) -> Option<(Kind, String)> {

@@ -13,6 +13,7 @@ const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[1;31m";
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
+const MAGENTA: &str = "\x1b[1;35m";
 const PLAIN: &str = "\x1b[0m";
 /// To the end of the line, and to the end of the screen.
 const CLEAR_LINE: &str = "\x1b[K";
@@ -83,9 +84,11 @@ fn room_line(name: &str, room: &Room, now: Duration) -> String {
     let last = room.samples.back().map_or("    –".into(), |value| format!("{value:5.2}"));
     let mean = room.mean.map_or("    –".into(), |mean| format!("{mean:5.2}"));
     let curve: String = room.samples.iter().map(|value| bar(*value)).collect();
-    let state = match room.alert_since {
-        Some(since) => format!("{RED}● ALERT for {:.0} s{PLAIN}", now.saturating_sub(since).as_secs_f64()),
-        None => format!("{GREEN}● well{PLAIN}"),
+    let lasts = |since| now.saturating_sub(since).as_secs_f64();
+    let state = match (room.alert_since, room.unusual_since) {
+        (Some(since), _) => format!("{RED}● ALERT for {:.0} s{PLAIN}", lasts(since)),
+        (None, Some(since)) => format!("{MAGENTA}● unusual for {:.0} s{PLAIN}", lasts(since)),
+        (None, None) => format!("{GREEN}● well{PLAIN}"),
     };
     format!("  {name:<8} now {last} °C   mean {mean} °C   {curve:<48}  {state}")
 }
@@ -124,7 +127,8 @@ fn time(us: u64) -> String {
 fn coloured(event: &Event) -> String {
     let colour = match event.kind {
         Kind::Raised => RED,
-        Kind::Cleared => GREEN,
+        Kind::Unusual => MAGENTA,
+        Kind::Cleared | Kind::Usual => GREEN,
         Kind::Cloud | Kind::Shadow => YELLOW,
         Kind::Average | Kind::Door => DIM,
     };
@@ -138,6 +142,8 @@ fn plain(event: &Event) -> String {
 fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Average => "average",
+        Kind::Unusual => "ANOMALY",
+        Kind::Usual => "usual",
         Kind::Raised => "ALERT",
         Kind::Cleared => "over",
         Kind::Door => "door",

@@ -163,7 +163,8 @@ fn check_accepts_what_runs_and_shows_the_grant_that_is_missing() {
     assert!(ran.out.contains("[component.echo.grant.publish]"), "{ran:?}");
 }
 
-/// The scenario of the README: a door is left open, an alert says so, and another says that it is over.
+/// The scenario of the README: a door is left open, an alert says so, and another says that it is over. A sensor drifts, and
+/// a model says so, of this one alone.
 #[test]
 fn the_cold_room_raises_its_alert_and_clears_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -171,15 +172,19 @@ fn the_cold_room_raises_its_alert_and_clears_it() {
     let scenario = repository.join("examples/cold-room/edgewit.toml");
     std::fs::copy(scenario, folder.path().join("edgewit.toml")).unwrap();
     std::fs::create_dir(folder.path().join("components")).unwrap();
-    for name in ["sensors.wasm", "window.wasm", "threshold.wasm", "setpoint.wasm"] {
+    for name in ["sensors.wasm", "window.wasm", "threshold.wasm", "anomaly.wasm", "setpoint.wasm"] {
         let guest = repository.join("components/target/wasm32-wasip2/release").join(name);
         let copied = std::fs::copy(guest, folder.path().join("components").join(name));
         copied.unwrap_or_else(|error| panic!("{name}: {error}; run `cargo xtask guests`"));
     }
+    std::fs::create_dir(folder.path().join("models")).unwrap();
+    std::fs::copy(repository.join("models/anomaly.onnx"), folder.path().join("models/anomaly.onnx")).unwrap();
     run(folder.path(), &["check"]).expect(0);
     let gateway = Gateway::start_as(folder, "cold-room");
-    let alerts = gateway.run(&["sub", "-n", "2", "alerts/#"]).expect(0).out;
-    let [raised, cleared] = alerts.lines().collect::<Vec<_>>()[..] else { panic!("{alerts}") };
-    assert!(raised.starts_with("alerts/cellar") && raised.contains("\"raised\""), "{alerts}");
-    assert!(cleared.starts_with("alerts/cellar") && cleared.contains("\"cleared\""), "{alerts}");
+    let said = gateway.run(&["sub", "-n", "3", "alerts/#", "anomalies/#"]).expect(0).out;
+    let (alerts, events): (Vec<_>, Vec<_>) = said.lines().partition(|line| line.starts_with("alerts/"));
+    let ([raised, cleared], [unusual]) = (&alerts[..], &events[..]) else { panic!("{said}") };
+    assert!(raised.starts_with("alerts/cellar") && raised.contains("\"raised\""), "{said}");
+    assert!(cleared.starts_with("alerts/cellar") && cleared.contains("\"cleared\""), "{said}");
+    assert!(unusual.starts_with("anomalies/pantry") && unusual.contains("\"raised\""), "{said}");
 }
