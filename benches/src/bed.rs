@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Artifacts of components that have nothing to do.
 const IDLE: [&str; 9] = ["chatty", "circle", "counter", "error", "flood", "hog", "sick", "timers", "trespass"];
 /// The others that a measurement needs.
-const BUSY: [&str; 2] = ["echo", "spin"];
+const BUSY: [&str; 3] = ["echo", "infer", "spin"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -78,7 +78,7 @@ impl Folder {
     }
 
     pub fn start(&self) -> Result<Gateway> {
-        let worker = WorkerCommand { program: binary()?, args: vec!["worker".into(), "compile".into()] };
+        let worker = WorkerCommand { program: binary()?, args: vec!["worker".into()] };
         let gateway = Gateway::start(Options { config: self.config(), dev: true, worker, log: false })?;
         wait_until_running(|| match gateway.command(Ask::Status) {
             Reply::Status(status) => Ok(*status),

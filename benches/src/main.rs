@@ -15,6 +15,7 @@ mod durable;
 mod fanout;
 mod figure;
 mod footprint;
+mod inference;
 mod isolation;
 mod machine;
 mod raw;
@@ -38,6 +39,11 @@ const BENCHES: &[Bench] = &[
     ("start", "process start to the first message handled, ten components", start::run),
     ("footprint", "memory of ten and of a hundred idle components", footprint::run),
     ("isolation", "a good component beside one that spins and one that floods", isolation::run),
+    (
+        "inference",
+        "a model through a component, against the same model called directly, by both backends; beside others",
+        inference::run,
+    ),
     ("durable", "publishing what is kept, against the engine's bare transactions and a bare file", durable::run),
     (
         "chain",
