@@ -58,6 +58,8 @@ pub const MODEL_MEMORY: Range<u64> = range(64 * MIB, MIB, 65_536 * MIB);
 /// One inference. Past it whoever asked gets `timeout`.
 pub const MODEL_TIME: Range<Duration> =
     range(Duration::from_secs(1), Duration::from_millis(1), Duration::from_secs(600));
+/// What `edgewit model inspect` lets a file take, which may be anybody's.
+pub const MODEL_INSPECTED: u64 = 1024 * MIB;
 /// Reading, optimising and planning a model. One that takes longer is refused.
 pub const MODEL_LOAD_TIME: Duration = Duration::from_secs(120);
 /// Inferences of one model at once, each on a thread of its own. More wait.
@@ -268,8 +270,7 @@ pub const KEEP_ALIVE: Range<Duration> =
     range(Duration::from_secs(60), Duration::from_secs(1), Duration::from_secs(3600));
 /// Added to 1.5 times the keep-alive: without a word for so long a connection is given up. Never more than the keep-alive.
 pub const LINK_STALL_MARGIN: Duration = Duration::from_secs(5);
-/// Time without an acknowledgement, while one is owed and the broker answers otherwise, after which a connection is
-/// given up.
+/// Time without an acknowledgement that is owed, after which a connection is given up although the broker answers.
 pub const LINK_ACK_WAIT: Duration = Duration::from_secs(120);
 /// Name, address, proxy, TLS and the broker's greeting of one attempt. Past it the attempt has failed.
 pub const LINK_CONNECT_WAIT: Duration = Duration::from_secs(15);

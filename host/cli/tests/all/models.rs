@@ -72,6 +72,9 @@ fn inspect_shows_what_a_file_wants_and_gives_or_why_it_is_no_model() {
     let garbage = folder.path().join("garbage.onnx");
     std::fs::write(&garbage, "This is no model.\n").unwrap();
     assert!(!run(folder.path(), &["model", "inspect", "garbage.onnx"]).expect(1).err.is_empty());
+    let greedy = shipped("bad/filled-when-loaded.onnx");
+    let greedy = run(folder.path(), &["model", "inspect", greedy.to_str().unwrap()]).expect(1).err;
+    assert!(greedy.contains("reading it takes more than"), "{greedy}");
     let missing = run(folder.path(), &["model", "inspect", "missing.onnx"]).expect(1).err;
     assert!(missing.contains("missing.onnx cannot be read"), "{missing}");
     let library = inspect(&["--backend", "onnxruntime", "--library", "no-such.so"]).expect(1).err;

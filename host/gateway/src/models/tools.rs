@@ -78,7 +78,7 @@ pub fn inspect(subject: &Subject, worker: &WorkerCommand) -> Result<Inspection, 
         warm_up: 0,
         instances: 1,
         queue: 1,
-        memory: limits::MODEL_MEMORY.max,
+        memory: limits::MODEL_INSPECTED,
         time: limits::MODEL_TIME.max,
     };
     let onnxruntime = Onnxruntime { library: subject.library.as_ref().map(absolute) };
