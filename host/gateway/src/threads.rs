@@ -46,7 +46,7 @@ impl Threads {
     pub fn runtime(&self) -> io::Result<Runtime> {
         let log = self.log.clone();
         let started = AtomicUsize::new(0);
-        tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_keep_alive(BLOCKING_IDLE)
@@ -59,7 +59,11 @@ impl Threads {
                 std::mem::forget(tracing::dispatcher::set_default(&log));
             })
             .enable_all()
-            .build()
+            .build()?;
+        // The worker is whichever thread takes it up first: nothing else may be asked for before it has one, or
+        // the names of the two are exchanged.
+        runtime.block_on(async { tokio::spawn(async {}).await })?;
+        Ok(runtime)
     }
 }
 
