@@ -60,7 +60,11 @@ struct Shared {
 
 impl Engine {
     pub fn new(profile: Profile) -> Result<Engine, EngineError> {
-        let engine = compiler(profile)?;
+        let engine = engine(configure(profile).map(|mut config| {
+            // Compiling is the child's work. A compiler that is only kept costs a megabyte.
+            config.enable_compiler(false);
+            config
+        }))?;
         let ticker = epoch::Ticker::start(engine.clone()).map_err(EngineError::Ticker)?;
         Ok(Engine { shared: Arc::new(Shared { engine, ticker, profile }) })
     }
@@ -92,7 +96,11 @@ impl Engine {
 
 /// An engine that can compile and load but whose epoch stands still.
 pub(crate) fn compiler(profile: Profile) -> Result<wasmtime::Engine, EngineError> {
-    configure(profile)
+    engine(configure(profile))
+}
+
+fn engine(config: wasmtime::Result<Config>) -> Result<wasmtime::Engine, EngineError> {
+    config
         .and_then(|config| wasmtime::Engine::new(&config))
         .map_err(|error| EngineError::Unsupported { reason: format!("{error:#}") })
 }
