@@ -1,6 +1,4 @@
 //! What a good component notices of neighbours that spin and flood.
-//!
-//! A round whose figures were taken while somebody else took the machine's CPU shows nothing, and is repeated.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +11,12 @@ use edgewit_gateway::Gateway;
 use crate::bed::{Folder, components};
 use crate::dispatch::ROOMY;
 use crate::figure::{Budget, Figure, quantile};
-use crate::machine::stolen;
+use crate::machine;
 
 const ROUNDS: usize = 5;
-const REPEATS: usize = 10;
 const MESSAGES: usize = 3_000;
 const EVERY: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Stolen time above which a round is repeated: one part in a hundred.
-const STOLEN_MOST: f64 = 0.01;
 
 pub fn run() -> Result<Vec<Figure>> {
     let alone = Folder::new(&components(1)?)?;
@@ -61,17 +56,13 @@ out = "flood/out"
 
 fn undisturbed(folder: &Folder, crowd: bool) -> Result<f64> {
     let gateway = folder.start()?;
-    for _ in 0..REPEATS {
-        let (before, started) = (stolen(), Instant::now());
+    let p99 = machine::undisturbed(|| {
         let p99 = round(&gateway, crowd)?;
-        let share = (stolen() - before) as f64 / 100.0 / started.elapsed().as_secs_f64();
-        eprintln!("    {}: p99 {p99:.3} ms, stolen {:.1} %", if crowd { "crowded" } else { "alone" }, share * 100.0);
-        if share <= STOLEN_MOST {
-            gateway.shutdown();
-            return Ok(p99);
-        }
-    }
-    bail!("this machine is disturbed too much to tell")
+        eprintln!("    {}: p99 {p99:.3} ms", if crowd { "crowded" } else { "alone" });
+        Ok(p99)
+    })?;
+    gateway.shutdown();
+    Ok(p99)
 }
 
 /// Milliseconds from publish to answer at the ninety-ninth percentile, of messages that come one each millisecond.

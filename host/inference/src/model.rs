@@ -32,7 +32,7 @@ pub enum LoadError {
     #[error("{0}")]
     Refused(String),
     /// Dimensions of its inputs are open, so that there is no plan of its memory.
-    #[error("its input {0} is open, so nobody can say what it takes; give its dimensions in `shapes`")]
+    #[error("its input {0} is open, so nobody can say what it takes; give its dimensions, in `shapes` or by `--shape`")]
     Open(String),
     #[error("its digest is {found} and not {expected}; put back the file that was meant, or correct `digest`")]
     Digest { expected: Digest, found: Digest },

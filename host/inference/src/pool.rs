@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Builder;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use edgewit_domain::limits::MODEL_STACK;
@@ -23,6 +23,9 @@ use crate::session::Session;
 
 /// Behind components, and before children that compile.
 const NICE: i32 = 5;
+/// How long a thread that has answered looks out for what is asked next: to sleep and be woken takes longer than a small
+/// model, and who asks often does so at once.
+const LOOK_OUT: Duration = Duration::from_micros(200);
 /// A first inference that ended itself at its limit has said so by then.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -254,6 +257,7 @@ impl Worker {
 
     /// The next that somebody waits for; none when nobody can ask any more.
     fn next(&self) -> Option<(Job, Instant)> {
+        let idle_since = Instant::now();
         let mut state = self.shared.lock();
         self.busy(&mut state, None);
         loop {
@@ -268,7 +272,13 @@ impl Worker {
                 return None;
             }
             state.idle = state.idle.saturating_add(1);
-            state = self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if idle_since.elapsed() < LOOK_OUT {
+                drop(state);
+                thread::yield_now();
+                state = self.shared.lock();
+            } else {
+                state = self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
             state.idle = state.idle.saturating_sub(1);
         }
     }

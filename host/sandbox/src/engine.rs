@@ -171,6 +171,13 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_runs_guests_compiles_nothing() {
+        let engine = Engine::new(Profile::Standard).unwrap();
+        assert!(engine.wasmtime().precompile_component(b"(component)").is_err());
+        assert!(compiler(Profile::Standard).unwrap().precompile_component(b"(component)").is_ok());
+    }
+
+    #[test]
     fn a_component_is_made_of_what_is_needed_and_of_nothing_else() {
         let engine = compiler(Profile::Standard).unwrap();
         let cases = [

@@ -14,8 +14,15 @@ use ort::session::RunOptions;
 pub(super) struct Watch(Arc<Shared>);
 
 struct Shared {
-    watched: Mutex<Option<(Instant, Arc<RunOptions>)>>,
-    changed: Condvar,
+    state: Mutex<State>,
+    earlier: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    watched: Option<(Instant, Arc<RunOptions>)>,
+    /// When the thread looks next; it sleeps for good where there is none.
+    look: Option<Instant>,
 }
 
 /// While it lives, it is watched over.
@@ -23,43 +30,49 @@ pub(super) struct Watched<'a>(&'a Watch);
 
 impl Watch {
     pub(super) fn start() -> io::Result<Watch> {
-        let watch = Watch(Arc::new(Shared { watched: Mutex::new(None), changed: Condvar::new() }));
+        let watch = Watch(Arc::new(Shared { state: Mutex::default(), earlier: Condvar::new() }));
         let own = watch.clone();
         thread::Builder::new().name("edgewit-watch".into()).spawn(move || own.look())?;
         Ok(watch)
     }
 
+    /// Wakes the thread only where it would look too late: it may look for what is over already.
     pub(super) fn over(&self, options: &Arc<RunOptions>, until: Instant) -> Watched<'_> {
-        *self.watched() = Some((until, options.clone()));
-        self.0.changed.notify_one();
+        let mut state = self.state();
+        state.watched = Some((until, options.clone()));
+        if state.look.is_none_or(|look| look > until) {
+            self.0.earlier.notify_one();
+        }
+        drop(state);
         Watched(self)
     }
 
-    fn watched(&self) -> MutexGuard<'_, Option<(Instant, Arc<RunOptions>)>> {
-        self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look(&self) {
-        let mut watched = self.watched();
+        let mut state = self.state();
         loop {
-            let Some((until, options)) = watched.as_ref() else {
-                watched = self.0.changed.wait(watched).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let now = Instant::now();
+            if let Some((_, options)) = state.watched.take_if(|(until, _)| *until <= now) {
                 // Refused, it computes until its process is ended.
                 let _ = options.terminate();
-                *watched = None;
-            } else {
-                watched = self.0.changed.wait_timeout(watched, left).unwrap_or_else(PoisonError::into_inner).0;
             }
+            state.look = state.watched.as_ref().map(|(until, _)| *until);
+            state = match state.look {
+                Some(look) => {
+                    let left = look.saturating_duration_since(now);
+                    self.0.earlier.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.0.earlier.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        *self.0.watched() = None;
+        self.0.state().watched = None;
     }
 }

@@ -57,7 +57,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 

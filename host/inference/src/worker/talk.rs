@@ -18,7 +18,7 @@ use super::keeper::Keeper;
 use super::memory;
 
 /// How often somebody who waits looks whether it was given up.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Talk {
     child: Child,

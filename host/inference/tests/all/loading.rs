@@ -68,7 +68,7 @@ fn what_can_be_computed_is_computed() {
 fn open_dimensions_are_asked_for() {
     let error = refused(&configured("anomaly.onnx")).to_string();
     let expected = "its input `readings`: [batch, 16] of f32 is open, so nobody can say what it takes; \
-                    give its dimensions in `shapes`";
+                    give its dimensions, in `shapes` or by `--shape`";
     assert_eq!(error, expected);
 }
 

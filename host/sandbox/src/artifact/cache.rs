@@ -1,8 +1,8 @@
 //! The directory of compiled code, and the only place that hands such code to wasmtime.
 //!
-//! An entry is named by the component's digest and a fingerprint of everything else that decides how code comes
-//! out: wasmtime's full version, the target with its CPU features, and the engine's configuration. It is loaded
-//! only if its SHA-256 is the one that stands in the index.
+//! An entry is named by the component's digest and a fingerprint of what else decides how code comes out: wasmtime's
+//! full version, the target, and the engine's configuration. It is loaded only if its SHA-256 is the one that stands
+//! in the index, and if this processor has what it was compiled for.
 //!
 //! Hash and mapping see the same open file, so that nothing can be swapped in between. Code stays mapped from
 //! that file instead of being read into memory: it is then paged in as it is used, shared by every instance, and

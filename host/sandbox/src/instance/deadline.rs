@@ -14,6 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::engine::EPOCH_TICK;
 use crate::services::Interrupter;
 
+mod park;
+
 /// Ticks after which a computing guest is looked at, whatever its limit: the longest that an interruption waits.
 const CHECK_TICKS: u64 = 20;
 
@@ -103,10 +105,10 @@ impl Deadline {
                 biased;
                 done = work => Ok(done),
                 () = self.interrupter.interrupted() => Err(Stop::Interrupted),
-                () = tokio::time::sleep_until(self.wall_end.into()) => Err(Stop::Wall),
             }
         };
-        Ok(self.io.block_on(ended)?)
+        let _io = self.io.enter();
+        park::block_on(ended, self.wall_end).unwrap_or(Err(Stop::Wall)).map_err(Into::into)
     }
 }
 
