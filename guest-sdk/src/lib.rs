@@ -52,7 +52,8 @@
 //!   returns `Ok`, or not at all. So publish first and ask questions later: an error anywhere undoes the rest.
 //! - **[`Failure::Retry`] or [`Failure::Reject`]**: the one comes back to a fresh instance after a while, the other goes
 //!   to the dead-letter queue where an operator finds it. `?` on a refused publish chooses the right one.
-//! - **An instance's memory is a cache.** It is gone after a fault. What must last is kept in a bucket: [`kv`].
+//! - **An instance's memory is a cache.** It is gone after a fault. What must last is kept in a bucket: [`kv`], or [`sources`]
+//!   for what is known of each of many sensors.
 //! - **What is desired and what is so.** A device's state is kept in its shadow: [`shadow`].
 //! - **What a model makes of it.** Models compute in the gateway: [`model`].
 //! - **What a component imports, it must be granted.** Only what you call is imported.
@@ -70,6 +71,7 @@ pub mod log;
 mod message;
 pub mod model;
 pub mod shadow;
+pub mod sources;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod timer;

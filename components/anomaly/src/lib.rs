@@ -8,9 +8,9 @@
 mod limit;
 mod settings;
 mod source;
-mod state;
 
 use edgewit_sdk::model::{Tensor, model};
+use edgewit_sdk::sources::Sources;
 use edgewit_sdk::topic::Template;
 use edgewit_sdk::{
     Component, ConfigError, Delivery, Delta, Failure, HandleDeltas, HandleMessages, Message, Reason, Start, component,
@@ -21,12 +21,11 @@ use serde::Serialize;
 use limit::Members;
 use settings::Settings;
 use source::{Source, judge, score};
-use state::State;
 
 /// The component.
 pub struct Anomaly {
     settings: Settings,
-    state: Option<State>,
+    sources: Sources<Source>,
     /// Read from the shadow when it is first needed.
     limit: Option<f64>,
 }
@@ -55,13 +54,13 @@ struct Score {
 
 impl Component for Anomaly {
     fn from_config() -> Result<Self, ConfigError> {
-        Ok(Self { settings: Settings::from_config()?, state: None, limit: None })
+        Ok(Self { settings: Settings::from_config()?, sources: Sources::new("state", "source/"), limit: None })
     }
 }
 
 impl Start for Anomaly {
     fn init(&mut self, _: Reason) -> Result<(), String> {
-        State::of(&mut self.state).map_err(words)?;
+        self.sources.read().map_err(words)?;
         model(&self.settings.model).map_err(|error| error.reason())?;
         let shadow = &self.settings.shadow;
         let wishes = shadow.delta::<Members>().map_err(words)?.unwrap_or_default();
@@ -87,8 +86,7 @@ impl HandleMessages for Anomaly {
     fn on_message(&mut self, delivery: Delivery) -> Result<(), Failure> {
         let (settings, topic) = (&self.settings, delivery.topic());
         let (value, reading) = settings.read(&delivery).map_err(|reason| reject(topic, &reason))?;
-        let state = State::of(&mut self.state)?;
-        let known = state.source(topic);
+        let known = self.sources.get(topic)?.cloned().unwrap_or_default();
         let mut source = known.with(reading, settings.window);
         if source.is_full(settings.window) {
             let limit = match self.limit {
@@ -99,7 +97,7 @@ impl HandleMessages for Anomaly {
             source.raised = judge(score, limit, settings.hysteresis, known.raised);
             settings.tell(&delivery, &known, &source, Measured { value, score, limit })?;
         }
-        if let Some(forgotten) = state.keep(topic, source, settings.sources)? {
+        if let Some(forgotten) = self.sources.keep(topic, source, settings.sources)? {
             log::warn(format!("more than {} sources speak: `{forgotten}` is forgotten", settings.sources));
         }
         Ok(())

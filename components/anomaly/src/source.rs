@@ -10,8 +10,6 @@ pub struct Source {
     /// All that were taken, with those that are forgotten.
     pub taken: u64,
     pub raised: bool,
-    /// Greater than that of every source that has been silent for longer.
-    pub heard: u64,
 }
 
 impl Source {
@@ -54,13 +52,13 @@ mod tests {
 
     #[test]
     fn the_last_readings_are_kept_and_no_more() {
-        let mut source = Source { raised: true, heard: 7, ..Source::default() };
+        let mut source = Source { raised: true, ..Source::default() };
         for (reading, expected) in [(1.0, &[1.0][..]), (2.0, &[1.0, 2.0]), (3.0, &[2.0, 3.0]), (4.0, &[3.0, 4.0])] {
             source = source.with(reading, 2);
             assert_eq!(source.readings, expected);
             assert_eq!(source.is_full(2), expected.len() == 2);
         }
-        assert_eq!((source.raised, source.heard, source.taken), (true, 7, 4));
+        assert_eq!((source.raised, source.taken), (true, 4));
     }
 
     #[test]

@@ -57,11 +57,3 @@ impl Bounds {
         }
     }
 }
-
-/// A source that is out of bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Raised {
-    pub side: Side,
-    /// Greater than that of every source that has been silent for longer.
-    pub heard: u64,
-}

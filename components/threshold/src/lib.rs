@@ -8,31 +8,31 @@
 
 mod alert;
 mod settings;
-mod state;
 
+use edgewit_sdk::sources::Sources;
 use edgewit_sdk::{
     Component, ConfigError, Delivery, Failure, HandleMessages, Message, Reason, Start, component, json, log,
 };
 
 use alert::{Alert, Edge, Side};
 use settings::Settings;
-use state::State;
 
 /// The component.
 pub struct Threshold {
     settings: Settings,
-    state: Option<State>,
+    /// On which side each source is that is out of bounds.
+    raised: Sources<Side>,
 }
 
 impl Component for Threshold {
     fn from_config() -> Result<Self, ConfigError> {
-        Ok(Self { settings: Settings::from_config()?, state: None })
+        Ok(Self { settings: Settings::from_config()?, raised: Sources::new("state", "raised/") })
     }
 }
 
 impl Start for Threshold {
     fn init(&mut self, _: Reason) -> Result<(), String> {
-        match State::of(&mut self.state) {
+        match self.raised.read() {
             Ok(_) => Ok(()),
             Err(Failure::Retry(reason) | Failure::Reject(reason)) => Err(reason),
         }
@@ -45,11 +45,10 @@ impl HandleMessages for Threshold {
             .and_then(|whole| self.settings.field.number(&whole))
             .map_err(|reason| Failure::Reject(format!("`{}`: {reason}", delivery.topic())))?;
         let source = delivery.topic();
-        let state = State::of(&mut self.state)?;
-        let before = state.side(source);
+        let before = self.raised.get(source)?.copied();
         let after = self.settings.bounds.judge(value, before);
         if before == after {
-            return state.heard(source);
+            return self.raised.hear(source);
         }
         if let Some(side) = before {
             self.settings.publish(&delivery, Edge::Cleared, side, value)?;
@@ -57,11 +56,10 @@ impl HandleMessages for Threshold {
         if let Some(side) = after {
             self.settings.publish(&delivery, Edge::Raised, side, value)?;
         }
-        if let Some(forgotten) = state.set(source, after, self.settings.sources)? {
-            log::warn(format!(
-                "more than {} sources are out of bounds: `{forgotten}` is forgotten",
-                self.settings.sources
-            ));
+        let Some(side) = after else { return self.raised.forget(source) };
+        let most = self.settings.sources;
+        if let Some(forgotten) = self.raised.keep(source, side, most)? {
+            log::warn(format!("more than {most} sources are out of bounds: `{forgotten}` is forgotten"));
         }
         Ok(())
     }
