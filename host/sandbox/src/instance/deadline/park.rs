@@ -44,11 +44,14 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>, until: Instant) -> Op
             return Some(done);
         }
         let begun = Instant::now();
-        while !sleeper.woken.swap(false, Ordering::Acquire) {
+        loop {
             let now = Instant::now();
             let left = until.saturating_duration_since(now);
             if left.is_zero() {
                 return None;
+            }
+            if sleeper.woken.swap(false, Ordering::Acquire) {
+                break;
             }
             if now.duration_since(begun) < LOOK_OUT {
                 thread::yield_now();
@@ -81,6 +84,15 @@ mod tests {
         let until = Instant::now() + Duration::from_millis(20);
         assert_eq!(block_on(pending::<()>(), until), None);
         assert!(Instant::now() >= until);
+    }
+
+    #[test]
+    fn what_wakes_itself_for_ever_ends_at_its_time() {
+        let restless = poll_fn(|context| -> Poll<()> {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        assert_eq!(block_on(restless, Instant::now() + Duration::from_millis(20)), None);
     }
 
     #[test]
