@@ -210,3 +210,38 @@ fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MODEL_ERROR_BYTES));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Pages that this thread had to be given.
+    fn given_pages() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(7).unwrap().parse().unwrap()
+    }
+
+    /// As an inference does: takes some megabytes, none of it in large blocks, and lets them go.
+    fn compute() {
+        let blocks: Vec<Vec<u8>> = (0..40).map(|_| vec![1; 100 << 10]).collect();
+        std::hint::black_box(blocks);
+    }
+
+    #[test]
+    fn what_an_inference_took_stays_for_the_next_one() {
+        let pages_of_the_next = |kept| {
+            let next = move || {
+                keep(kept);
+                compute();
+                let before = given_pages();
+                compute();
+                given_pages() - before
+            };
+            thread::scope(|scope| scope.spawn(next).join()).unwrap()
+        };
+        let (without, with) = (pages_of_the_next(0), pages_of_the_next(8 * MIB));
+        assert!(without > 500 && with < 50, "{without} pages without, {with} with");
+    }
+}

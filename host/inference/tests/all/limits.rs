@@ -6,7 +6,7 @@ use edgewit_domain::model::ErrorKind;
 use edgewit_inference::{LoadError, Model};
 
 use crate::asking::{configured, first, load, one, refused, wait};
-use crate::support::{floats, until};
+use crate::support::until;
 
 const TIME: Duration = Duration::from_millis(100);
 
@@ -109,28 +109,4 @@ fn threads_end_with_the_last_clone_and_what_was_asked_is_answered() {
     drop(clone);
     asked.into_iter().for_each(|asked| assert!(wait(asked).is_ok()));
     until("the threads have ended", || (threads("edgewit-m-ends") == 0).then_some(()));
-}
-
-/// Pages of this process that had to be brought in, be they new ones or ones that were given back too soon.
-fn pages_brought_in() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after_the_name = stat.rsplit(')').next().unwrap();
-    after_the_name.split_whitespace().nth(7).unwrap().parse().unwrap()
-}
-
-#[test]
-fn what_an_inference_took_stays_for_the_next_one() {
-    const ROWS: u32 = 100_000;
-    const RUNS: u64 = 20;
-    let mut config = configured("fixtures/batch.onnx");
-    config.shapes = [("x".into(), vec![ROWS, 4])].into();
-    let model = load(&config).unwrap();
-    let inputs = vec![("x".into(), floats(&[ROWS, 4], 1.0))];
-    let run = || drop(wait(model.run(inputs.clone())).unwrap());
-    (0..RUNS).for_each(|_| run());
-    let before = pages_brought_in();
-    (0..RUNS).for_each(|_| run());
-    let each = (pages_brought_in() - before) / RUNS;
-    // A single buffer has four hundred.
-    assert!(each < 40, "{each} pages an inference");
 }
