@@ -9,7 +9,7 @@ use edgewit_domain::control::Command;
 use edgewit_domain::message::{Message, Origin};
 use edgewit_domain::topic::{Filter, Topic};
 use edgewit_gateway::{Bounds, Gateway, Stream};
-use edgewit_sandbox::engine::Engine;
+use edgewit_sandbox::engine;
 
 use crate::bed::{Folder, components, fixture};
 use crate::figure::{Budget, Figure};
@@ -25,7 +25,7 @@ pub const ROOMY: Bounds = Bounds { messages: 1_000_000, bytes: 1 << 30, full: Li
 
 pub fn run() -> Result<Vec<Figure>> {
     let wasm = fs::read(fixture("echo")).context("the echo fixture; run `cargo xtask guests`")?;
-    let raw = Raw::new(&Engine::new(Profile::Standard)?, &wasm, "in", "out");
+    let raw = Raw::new(&engine::compiler(Profile::Standard)?, &wasm, "in", "out");
     let mut raw = raw.map_err(|error| anyhow!("{error:?}"))?;
     let folder = Folder::new(&components(1)?)?;
     let gateway = folder.start()?;

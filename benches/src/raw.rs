@@ -3,9 +3,8 @@
 //! No grants, no limits, no deadlines, no metrics: what it costs to enter the guest, to copy the record in, and to take
 //! one published message out.
 
-use edgewit_sandbox::engine::Engine;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Result, Store};
+use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use bindings::edgewit::pubsub::{publisher, types};
@@ -67,7 +66,6 @@ pub struct Raw {
 
 impl Raw {
     pub fn new(engine: &Engine, wasm: &[u8], topic: &'static str, to: &str) -> Result<Self> {
-        let engine = engine.wasmtime();
         let component = Component::new(engine, wasm)?;
         let mut linker = Linker::<Host>::new(engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;

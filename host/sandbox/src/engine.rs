@@ -95,7 +95,7 @@ impl Engine {
 }
 
 /// An engine that can compile and load but whose epoch stands still.
-pub(crate) fn compiler(profile: Profile) -> Result<wasmtime::Engine, EngineError> {
+pub fn compiler(profile: Profile) -> Result<wasmtime::Engine, EngineError> {
     engine(configure(profile))
 }
 
