@@ -13,14 +13,14 @@ pub mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edgewit_domain::config::{Component, Config, ModelLoadGrant};
 use edgewit_domain::control::ModelStatus;
 use edgewit_domain::digest::Digest;
 use edgewit_domain::model::{ErrorKind, InferenceError, Named};
 use edgewit_inference::Kit;
-use edgewit_sandbox::{Inference, Loading as Bringing, Model as SandboxModel, Models as SandboxModels};
+use edgewit_sandbox::{Loading as Bringing, Model as SandboxModel, Models as SandboxModels};
 use edgewit_worker::WorkerCommand;
 use tokio::sync::oneshot;
 
@@ -210,7 +210,7 @@ impl Drop for Turn {
 struct Brought(edgewit_inference::Model);
 
 impl SandboxModel for Brought {
-    fn run(&self, inputs: Named) -> Inference {
-        Box::pin(self.0.run(inputs))
+    fn run(&self, inputs: Named, until: Instant, given_up: &dyn Fn() -> bool) -> Result<Named, InferenceError> {
+        self.0.run(inputs, until, given_up)
     }
 }

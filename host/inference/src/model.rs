@@ -5,7 +5,6 @@
 //! its memory is what was planned. Must never load what a child has not survived.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -52,7 +51,7 @@ pub enum LoadError {
     WarmUp(#[source] InferenceError),
 }
 
-/// One that answers. Its threads end when the last of its clones is dropped, after what somebody still waits for.
+/// One that answers. Its threads end when the last of its clones is dropped.
 #[derive(Clone)]
 pub struct Model {
     description: Arc<Description>,
@@ -138,10 +137,10 @@ impl Model {
         &self.description
     }
 
-    /// Asks at once; the future only waits, where there is a tokio that knows time. Dropping it gives the inference up.
-    pub fn run(&self, inputs: Named) -> impl Future<Output = Result<Named, InferenceError>> + Send + 'static {
-        let asked = self.description.arrange(inputs).map(|inputs| self.pool.run(inputs));
-        async move { asked?.await }
+    /// One inference, on a thread that may wait: not past `until`, and not long after `given_up` says yes. What is said then
+    /// is of the kind `Timeout`, and nobody reads it.
+    pub fn run(&self, inputs: Named, until: Instant, given_up: &dyn Fn() -> bool) -> Result<Named, InferenceError> {
+        self.pool.run(self.description.arrange(inputs)?, until, given_up)
     }
 
     pub fn stats(&self) -> Stats {

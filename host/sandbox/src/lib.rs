@@ -21,7 +21,7 @@ pub mod worker;
 pub use instance::{Exports, Instance};
 pub use link::{LinkError, Prepared};
 pub use services::{
-    AddressCheck, EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Inference, Interrupter, Loading,
-    LogCounter, MemoryShadows, MemoryValues, Model, Models, NoModels, NotTaken, Rooms, Services, Shadows, ShadowsError,
-    Values, ValuesError,
+    AddressCheck, EndlessRoom, Fetch, FetchError, FetchRequest, FetchResponse, Interrupter, Loading, LogCounter,
+    MemoryShadows, MemoryValues, Model, Models, NoModels, NotTaken, Rooms, Services, Shadows, ShadowsError, Values,
+    ValuesError,
 };

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use edgewit_domain::config::ModelLoadGrant;
@@ -110,14 +110,15 @@ pub trait Models: Send + Sync {
 
 /// What computes. The same for all who use it, and another one behind the same name when its file has changed.
 pub trait Model: Send + Sync {
-    /// One inference. To drop what is returned gives it up.
-    fn run(&self, inputs: Named) -> Inference;
+    /// One inference, for which the guest's thread waits here: not past `until`, and not long after `given_up` says yes. What
+    /// is said then nobody hears.
+    fn run(&self, inputs: Named, until: Instant, given_up: &dyn Fn() -> bool) -> Result<Named, InferenceError>;
 }
 
 pub type Loading = Pin<Box<dyn Future<Output = Result<Arc<dyn Model>, InferenceError>> + Send>>;
-pub type Inference = Pin<Box<dyn Future<Output = Result<Named, InferenceError>> + Send>>;
 
-/// Ends what an instance is doing, from another thread: a blocking call at once, a computation within a tick or two.
+/// Ends what an instance is doing, from another thread: a blocking call at once, an
+/// inference or a computation soon.
 #[derive(Clone, Debug)]
 pub struct Interrupter(Arc<watch::Sender<bool>>);
 

@@ -4,24 +4,32 @@
 //! an order that one thread at a time carries out. A newer order takes an older one's place; who waited for the older one
 //! hears nothing more.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use edgewit_domain::control::{ModelState, ModelStatus, NotTaken};
 use edgewit_domain::digest::Digest;
 use edgewit_domain::model::{ErrorKind, InferenceError, Named};
-use edgewit_sandbox::{Inference, Model as SandboxModel};
-use tokio::sync::{oneshot, watch};
+use edgewit_inference::Model;
+use edgewit_sandbox::Model as SandboxModel;
+use tokio::sync::oneshot;
 
 use super::source::{LoadedModel, ModelSource, Unloaded, Wanted};
 use crate::error::chain;
 use crate::orders::Answer;
+use crate::sync::lock;
+
+/// How often whoever waits for a model looks whether it was given up.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Slot {
     name: Arc<str>,
-    standing: watch::Sender<Standing>,
-    counts: Arc<Counts>,
+    standing: Mutex<Standing>,
+    changed: Condvar,
+    runs: AtomicU64,
+    failures: AtomicU64,
+    refused: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,16 +64,16 @@ pub(super) struct Ordered {
     pub answer: oneshot::Receiver<Answer>,
 }
 
-#[derive(Default)]
-struct Counts {
-    runs: AtomicU64,
-    failures: AtomicU64,
-    refused: AtomicU64,
-}
-
 impl Slot {
     pub fn new(name: Arc<str>) -> Self {
-        Slot { name, standing: watch::Sender::default(), counts: Arc::default() }
+        Slot {
+            name,
+            standing: Mutex::default(),
+            changed: Condvar::new(),
+            runs: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
     }
 
     pub fn name(&self) -> &Arc<str> {
@@ -74,21 +82,18 @@ impl Slot {
 
     /// Orders this, unless it is what answers already.
     pub fn want(&self, wanted: Wanted, digest: Option<Digest>) -> Option<Ordered> {
-        let mut ordered = None;
-        self.standing.send_modify(|standing| {
-            let runs = standing.current.as_ref().is_some_and(|current| current.is(&wanted, digest));
-            if standing.order.is_none() && runs {
-                standing.refused = None;
-                return;
-            }
-            let (told, answer) = oneshot::channel();
-            standing.number += 1;
-            standing.last = Some(wanted.clone());
-            standing.order = Some(Order { number: standing.number, wanted, digest, answer: told });
-            let is_first = !std::mem::replace(&mut standing.loading, true);
-            ordered = Some(Ordered { is_first, answer });
-        });
-        ordered
+        let mut standing = lock(&self.standing);
+        let runs = standing.current.as_ref().is_some_and(|current| current.is(&wanted, digest));
+        if standing.order.is_none() && runs {
+            standing.refused = None;
+            return None;
+        }
+        let (told, answer) = oneshot::channel();
+        standing.number += 1;
+        standing.last = Some(wanted.clone());
+        standing.order = Some(Order { number: standing.number, wanted, digest, answer: told });
+        let is_first = !std::mem::replace(&mut standing.loading, true);
+        Some(Ordered { is_first, answer })
     }
 
     /// Carries orders out until there are none.
@@ -99,62 +104,87 @@ impl Slot {
     }
 
     fn next(&self) -> Option<(u64, Wanted)> {
-        let mut next = None;
-        self.standing.send_modify(|standing| {
-            next = standing.order.as_ref().map(|order| (order.number, order.wanted.clone()));
-            standing.loading = next.is_some();
-        });
+        let mut standing = lock(&self.standing);
+        let next = standing.order.as_ref().map(|order| (order.number, order.wanted.clone()));
+        standing.loading = next.is_some();
         next
     }
 
     /// What came of an order, be it one that another has replaced meanwhile.
     fn settle(&self, number: u64, outcome: Result<LoadedModel, Unloaded>) {
+        let mut standing = lock(&self.standing);
+        let serves = |order: &mut Order| {
+            let loaded = outcome.as_ref().ok();
+            order.number == number || loaded.is_some_and(|loaded| loaded.is(&order.wanted, order.digest))
+        };
+        let Some(order) = standing.order.take_if(serves) else { return };
         // What is replaced ends when it is dropped, and nobody is to wait for that.
         let mut replaced = None;
-        self.standing.send_modify(|standing| {
-            let serves = |order: &mut Order| {
-                let loaded = outcome.as_ref().ok();
-                order.number == number || loaded.is_some_and(|loaded| loaded.is(&order.wanted, order.digest))
-            };
-            let Some(order) = standing.order.take_if(serves) else { return };
-            let answer = match outcome {
-                Ok(loaded) => {
-                    tracing::info!(model = &*self.name, digest = %loaded.digest, "The model answers");
-                    replaced = standing.replace(Some(loaded));
-                    standing.refused = None;
-                    Answer::Changed
-                }
-                Err(unloaded) => {
-                    let (reason, old_stays) = (chain(&unloaded), standing.current.is_some());
-                    tracing::error!(model = &*self.name, error = reason, old_stays, "The model was not loaded");
-                    standing.refused = Some(reason.clone());
-                    Answer::NotTaken(NotTaken { reason, old_stays })
-                }
-            };
-            // Who does not wait any more does not want to know.
-            let _ = order.answer.send(answer);
-        });
+        let answer = match outcome {
+            Ok(loaded) => {
+                tracing::info!(model = &*self.name, digest = %loaded.digest, "The model answers");
+                replaced = standing.replace(Some(loaded));
+                standing.refused = None;
+                Answer::Changed
+            }
+            Err(unloaded) => {
+                let (reason, old_stays) = (chain(&unloaded), standing.current.is_some());
+                tracing::error!(model = &*self.name, error = reason, old_stays, "The model was not loaded");
+                standing.refused = Some(reason.clone());
+                Answer::NotTaken(NotTaken { reason, old_stays })
+            }
+        };
+        // Who does not wait any more does not want to know.
+        let _ = order.answer.send(answer);
+        self.tell(standing);
         drop(replaced);
     }
 
     /// Nobody needs what was ordered last.
     pub fn forget_order(&self) {
-        self.standing.send_modify(|standing| standing.order = None);
+        let mut standing = lock(&self.standing);
+        standing.order = None;
+        self.tell(standing);
     }
 
     /// Ends what answers, and lets nobody wait for what would.
     pub fn give_up(&self, reason: &str) {
-        let mut replaced = None;
-        self.standing.send_modify(|standing| {
-            replaced = standing.replace(None);
-            (standing.order, standing.loading) = (None, false);
-            standing.refused = Some(reason.to_owned());
-        });
+        let mut standing = lock(&self.standing);
+        let replaced = standing.replace(None);
+        (standing.order, standing.loading) = (None, false);
+        standing.refused = Some(reason.to_owned());
+        self.tell(standing);
         drop(replaced);
     }
 
+    /// Those who wait for what answers.
+    fn tell(&self, standing: MutexGuard<'_, Standing>) {
+        drop(standing);
+        self.changed.notify_all();
+    }
+
+    /// What answers, as soon as it does.
+    fn current(&self, until: Instant, given_up: &dyn Fn() -> bool) -> Result<Model, InferenceError> {
+        let mut standing = lock(&self.standing);
+        loop {
+            if let Some(current) = &standing.current {
+                return Ok(current.model.clone());
+            }
+            if standing.order.is_none() {
+                return Err(unavailable(&self.name, standing.refused.as_deref()));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || given_up() {
+                let text = format!("model `{}` is still being loaded", self.name);
+                return Err(InferenceError::new(ErrorKind::Timeout, text));
+            }
+            let waited = self.changed.wait_timeout(standing, left.min(LOOK));
+            (standing, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     pub fn status(&self) -> ModelStatus {
-        let standing = self.standing.borrow();
+        let standing = lock(&self.standing);
         let current = standing.current.as_ref();
         let stats = current.map(|current| current.model.stats()).unwrap_or_default();
         let shown = current.map(|current| &current.wanted).or(standing.last.as_ref());
@@ -177,9 +207,9 @@ impl Slot {
             digest: current.map_or_else(String::new, |current| current.digest.to_string()),
             instances,
             waiting: stats.waiting,
-            runs: self.counts.runs.load(Ordering::Relaxed),
-            failures: self.counts.failures.load(Ordering::Relaxed),
-            refused: self.counts.refused.load(Ordering::Relaxed),
+            runs: self.runs.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
             computing_us: u64::try_from((standing.computed + stats.computing).as_micros()).unwrap_or(u64::MAX),
             planned_memory: planned.map(|planned| planned.with(instances)),
             older: older.filter(|_| current.is_some()),
@@ -193,55 +223,23 @@ impl Standing {
         self.computed += replaced.as_ref().map(|replaced| replaced.model.stats().computing).unwrap_or_default();
         replaced
     }
-
-    fn is_settled(&self) -> bool {
-        self.current.is_some() || self.order.is_none()
-    }
 }
 
 impl SandboxModel for Slot {
-    fn run(&self, inputs: Named) -> Inference {
-        let (name, mut standing) = (self.name.clone(), self.standing.subscribe());
-        let counted = Counted { counts: self.counts.clone(), outcome: None };
-        Box::pin(async move {
-            let mut counted = counted;
-            let running = match standing.wait_for(Standing::is_settled).await {
-                Ok(standing) => match &standing.current {
-                    Some(current) => Ok(current.model.run(inputs)),
-                    None => Err(unavailable(&name, standing.refused.as_deref())),
-                },
-                Err(_) => Err(unavailable(&name, None)),
-            };
-            // From here on it is that model's, whatever is loaded meanwhile.
-            drop(standing);
-            let outcome = match running {
-                Ok(running) => running.await,
-                Err(error) => Err(error),
-            };
-            counted.outcome = Some(outcome.as_ref().map(drop).map_err(|error| error.kind));
-            outcome
-        })
+    fn run(&self, inputs: Named, until: Instant, given_up: &dyn Fn() -> bool) -> Result<Named, InferenceError> {
+        // What was there when it was asked computes it, whatever is loaded meanwhile.
+        let answer = self.current(until, given_up).and_then(|model| model.run(inputs, until, given_up));
+        let count = match &answer {
+            Ok(_) => &self.runs,
+            Err(error) if error.kind == ErrorKind::Busy => &self.refused,
+            Err(_) => &self.failures,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        answer
     }
 }
 
 fn unavailable(name: &str, reason: Option<&str>) -> InferenceError {
     let reason = reason.unwrap_or("the configuration does not name it any more");
     InferenceError::new(ErrorKind::Runtime, format!("model `{name}` is not there: {reason}"))
-}
-
-/// Counts an inference when it is over, be it that whoever asked gave it up.
-struct Counted {
-    counts: Arc<Counts>,
-    outcome: Option<Result<(), ErrorKind>>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let count = match self.outcome {
-            Some(Ok(())) => &self.counts.runs,
-            Some(Err(ErrorKind::Busy)) => &self.counts.refused,
-            Some(Err(_)) | None => &self.counts.failures,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
 }

@@ -16,14 +16,14 @@ use edgewit_domain::limits::{MIB, MODEL_PORTS, TENSOR_DIMENSIONS};
 use edgewit_domain::model::{Description, ErrorKind, InferenceError, Named};
 use edgewit_domain::tensor::Tensor;
 use edgewit_worker::{self as worker, Confinement, Limits, Reach};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{RecvFlags, recv};
 
 use super::frame::{Header, Layout, Order, Refusal, SAID_BYTES, Said, Start};
 use super::{STACK, memory};
 use crate::model::LoadError;
 use crate::onnxruntime::Library;
-use crate::session::{Loaded, Session};
+use crate::session::{LOOK_OUT, Loaded, Session};
 use crate::tract::TractModel;
 
 /// A stack of each thread that a library starts, as the system has it.
@@ -111,7 +111,7 @@ fn compute(start: &Start, library: Option<&Library>, confinement: Confinement) -
         Err(error) => return say(&Said::Refused(Refusal::Model, error.text)),
     };
     say(&described)?;
-    while let Some(order) = next()? {
+    while let Some(order) = next_soon()? {
         match order {
             Order::Run { within, inputs } => say(&run(session.as_mut(), start, Instant::now() + within, inputs)?)?,
             Order::Stop => {}
@@ -199,9 +199,17 @@ fn give(start: &Start, outputs: &Named) -> io::Result<Said> {
 
 /// Whether there is anything to read: while something is computed that can only be the order to stop, or the parent's end.
 fn stop_was_said() -> bool {
-    let stdin = io::stdin();
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&at_once)), Ok(1..))
+    // A process that may open no files may not `poll` either.
+    recv(io::stdin(), &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok()
+}
+
+/// The next order, looked out for before it is waited for.
+fn next_soon() -> io::Result<Option<Order>> {
+    let idle_since = Instant::now();
+    while idle_since.elapsed() < LOOK_OUT && !stop_was_said() {
+        thread::yield_now();
+    }
+    next()
 }
 
 /// The next order; none when the parent has closed its end.

@@ -166,6 +166,8 @@ struct RemoteSession {
 
 enum State {
     Ready(Talk),
+    /// Computes what was not done in time.
+    Late(Talk),
     /// Since then.
     Loading(Talk, Instant),
     Nothing,
@@ -204,22 +206,46 @@ impl Session for RemoteSession {
         match asked.and_then(|()| talk.hear(patience)) {
             Ok(said) => self.said(talk, said),
             Err(Silence::Late | Silence::GivenUp) => {
-                self.stop(talk);
+                self.state = State::Late(talk);
                 Err(InferenceError::new(ErrorKind::Timeout, "it was not done in time"))
             }
             Err(Silence::Garbled) => Err(garbled()),
             Err(Silence::Ended) => Err(self.died(talk)),
         }
     }
+
+    /// Lets the child go on, if it stops soon. Otherwise it ends here.
+    fn recover(&mut self) {
+        self.state = match mem::replace(&mut self.state, State::Nothing) {
+            State::Late(talk) if stops(&talk) => State::Ready(talk),
+            State::Late(_) => {
+                tracing::warn!(
+                    "a model's child process did not stop in time and was ended; the next inference starts another"
+                );
+                State::Nothing
+            }
+            other => other,
+        };
+    }
+
+    fn only_waits(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+}
+
+fn stops(talk: &Talk) -> bool {
+    let patience = Patience { until: Instant::now() + STOP, given_up: &|| false };
+    talk.tell(&Order::Stop, patience).and_then(|()| talk.hear(patience)).is_ok()
 }
 
 impl RemoteSession {
     /// A child that has loaded the model.
     fn ready(&mut self, patience: Patience<'_>) -> Result<Talk, InferenceError> {
+        self.recover();
         let (mut talk, since) = match mem::replace(&mut self.state, State::Nothing) {
             State::Ready(talk) => return Ok(talk),
             State::Loading(talk, since) => (talk, since),
-            State::Nothing => {
+            State::Late(_) | State::Nothing => {
                 self.failures.may_try()?;
                 let begun = self.plan.begin().map_err(|error| self.failures.one_more(error.to_string()))?;
                 (begun, Instant::now())
@@ -260,18 +286,6 @@ impl RemoteSession {
         let tensors = memory::tensors(talk.memory(), layouts).map_err(|_| garbled())?;
         self.state = State::Ready(talk);
         Ok(names.into_iter().zip(tensors).collect())
-    }
-
-    /// Lets a child go on whose result nobody waits for, if it stops soon. Otherwise it ends here.
-    fn stop(&mut self, talk: Talk) {
-        let patience = Patience { until: Instant::now() + STOP, given_up: &|| false };
-        if talk.tell(&Order::Stop, patience).and_then(|()| talk.hear(patience)).is_ok() {
-            self.state = State::Ready(talk);
-        } else {
-            tracing::warn!(
-                "a model's child process did not stop in time and was ended; the next inference starts another"
-            );
-        }
     }
 
     fn died(&mut self, talk: Talk) -> InferenceError {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use edgewit_worker::{WorkerCommand, end, last_words};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,9 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::frame::{Header, Order, SAID_BYTES, Said};
 use super::keeper::Keeper;
 use super::memory;
-
-/// How often somebody who waits looks whether it was given up.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::session::LOOK;
 
 pub(super) struct Talk {
     child: Child,

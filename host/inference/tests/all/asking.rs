@@ -1,12 +1,14 @@
 //! Models as a configuration has them, and questions to them.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use edgewit_domain::config;
 use edgewit_domain::limits::MIB;
-use edgewit_domain::model::Named;
+use edgewit_domain::model::{InferenceError, Named};
 use edgewit_domain::tensor::{Tensor, TensorType};
 use edgewit_inference::{LoadError, Model};
 
@@ -57,6 +59,40 @@ pub fn first(file: &str) -> Named {
     cases().into_iter().find(|case| case.model == file).unwrap().inputs
 }
 
-pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+/// One inference.
+pub fn answer(model: &Model, inputs: Named) -> Result<Named, InferenceError> {
+    model.run(inputs, Instant::now() + PATIENCE, &|| false)
+}
+
+/// Whoever asks on a thread of its own; it gives up when this is dropped.
+pub struct Asked {
+    given_up: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<Named, InferenceError>>>,
+}
+
+pub fn ask(model: &Model, inputs: Named) -> Asked {
+    let given_up = Arc::new(AtomicBool::new(false));
+    let (model, gives_up) = (model.clone(), given_up.clone());
+    let ask = move || model.run(inputs, Instant::now() + PATIENCE, &|| gives_up.load(Ordering::Relaxed));
+    Asked { given_up, thread: Some(Builder::new().spawn(ask).unwrap()) }
+}
+
+impl Asked {
+    pub fn is_answered(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    pub fn wait(mut self) -> Result<Named, InferenceError> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say any more.
+            let _ = thread.join();
+        }
+    }
 }

@@ -7,7 +7,7 @@ use edgewit_domain::limits::MIB;
 use edgewit_domain::model::{ErrorKind, InferenceError};
 use edgewit_inference::Model;
 
-use crate::asking::{PATIENCE, one, wait};
+use crate::asking::{PATIENCE, answer, one};
 use crate::support::{cases, children, kit, model, until};
 
 const GRANT: ModelLoadGrant = ModelLoadGrant { bytes: MIB, memory: 64 * MIB, time: PATIENCE };
@@ -23,7 +23,7 @@ fn what_is_brought_computes_in_a_child_that_ends_with_it() {
     let sizes: Vec<_> = cases().into_iter().filter(|case| case.model == "fixtures/batch.onnx").collect();
     assert!(sizes.len() > 1, "of one size only");
     for case in sizes {
-        case.check(&wait(brought.run(case.inputs.clone())).unwrap());
+        case.check(&answer(&brought, case.inputs.clone()).unwrap());
     }
     assert_eq!(children().len(), 1);
     drop(brought);
@@ -43,12 +43,12 @@ fn what_is_brought_stays_within_its_grant() {
     assert_eq!(error.kind, ErrorKind::TooLarge, "{error}");
 
     let brought = bring("bad/filled-when-run.onnx", GRANT).unwrap();
-    let error = wait(brought.run(one(1.0))).unwrap_err();
+    let error = answer(&brought, one(1.0)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooLarge, "{error}");
 
     let grant = ModelLoadGrant { time: Duration::from_millis(100), memory: 1024 * MIB, ..GRANT };
     let brought = bring("bad/slow-node.onnx", grant).unwrap();
-    let error = wait(brought.run(one(1.0))).unwrap_err();
+    let error = answer(&brought, one(1.0)).unwrap_err();
     let expected = "the model took longer than 100ms; its limit is grant.model-load.time";
     assert_eq!((error.kind, &*error.text), (ErrorKind::Timeout, expected));
 }

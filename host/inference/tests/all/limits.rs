@@ -1,12 +1,13 @@
 //! What takes long is answered in time and holds up nobody else, and threads end.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use edgewit_domain::model::ErrorKind;
 use edgewit_inference::{LoadError, Model};
 
-use crate::asking::{configured, first, load, one, refused, wait};
-use crate::support::until;
+use crate::asking::{Asked, answer, ask, configured, first, load, one, refused};
+use crate::support::{cpu_ticks, until};
 
 const TIME: Duration = Duration::from_millis(100);
 
@@ -18,11 +19,16 @@ fn slow(file: &str, name: &str) -> Model {
 }
 
 /// Threads of this process whose names begin so.
-fn threads(name: &str) -> usize {
-    let all = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+fn threads(name: &str) -> Vec<PathBuf> {
+    let all = std::fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
     // One may end meanwhile.
-    let names = all.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-    names.filter(|comm| comm.starts_with(name)).count()
+    all.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name))).collect()
+}
+
+/// Waits until the one thread of this model has computed for a while.
+fn computes(model: &str) {
+    let named = format!("edgewit-m-{model}");
+    until("it is computing", || threads(&named).first().filter(|thread| cpu_ticks(thread) > 3).map(drop));
 }
 
 /// Of nodes that nobody can stop, and of many between which one can.
@@ -31,7 +37,7 @@ fn an_answer_comes_at_the_limit() {
     for file in ["bad/slow-node.onnx", "bad/slow-nodes.onnx"] {
         let model = slow(file, "limit");
         let start = Instant::now();
-        let error = wait(model.run(one(1.0))).unwrap_err();
+        let error = answer(&model, one(1.0)).unwrap_err();
         assert_eq!((error.kind, &*error.text), (ErrorKind::Timeout, LATE), "{file}");
         assert!(start.elapsed() < Duration::from_secs(3), "{file}: {:?}", start.elapsed());
     }
@@ -43,10 +49,11 @@ const LATE: &str = "model `limit` took longer than 100ms; its limit is model.lim
 fn a_slow_model_holds_up_nobody_else() {
     let mut config = configured("bad/slow-nodes.onnx");
     (config.warm_up, config.memory) = (0, 1 << 30);
+    config.name = "slow".into();
     let (slow, other) = (load(&config).unwrap(), load(&configured("fixtures/scalar.onnx")).unwrap());
-    let asked = slow.run(one(1.0));
-    until("it is computing", || (slow.stats().waiting == 0).then_some(()));
-    assert!(wait(other.run(first("fixtures/scalar.onnx"))).is_ok());
+    let asked = ask(&slow, one(1.0));
+    computes("slow");
+    assert!(answer(&other, first("fixtures/scalar.onnx")).is_ok());
     assert_eq!(slow.stats().runs, 0, "it should have computed all the time");
     drop(asked);
 }
@@ -57,17 +64,11 @@ fn as_many_wait_as_may() {
     (config.warm_up, config.queue, config.memory) = (0, 2, 1 << 30);
     config.name = "full".into();
     let model = load(&config).unwrap();
-    let computing = model.run(one(1.0));
-    until("it is computing", || (model.stats().waiting == 0).then_some(()));
-    let waiting = [model.run(one(1.0)), model.run(one(1.0))];
-    let error = wait(model.run(one(1.0))).unwrap_err();
+    let mut asked = Vec::from([(); 4].map(|()| ask(&model, one(1.0))));
+    let refused = until("one is refused", || asked.iter().position(Asked::is_answered));
+    let error = asked.swap_remove(refused).wait().unwrap_err();
     assert_eq!((error.kind, model.stats().refused), (ErrorKind::Busy, 1), "{error}");
     assert_eq!(error.text, "2 requests wait for model `full` already; see model.full.queue and instances");
-    // The place of one that was given up is free.
-    drop(waiting);
-    let again = model.run(one(1.0));
-    assert_eq!(model.stats().waiting, 1);
-    drop((computing, again));
 }
 
 /// It would compute for many seconds.
@@ -75,9 +76,10 @@ fn as_many_wait_as_may() {
 fn what_was_given_up_ends_between_nodes() {
     let mut config = configured("bad/slow-nodes.onnx");
     (config.warm_up, config.memory) = (0, 1 << 30);
+    config.name = "slow".into();
     let model = load(&config).unwrap();
-    let asked = model.run(one(1.0));
-    until("it is computing", || (model.stats().waiting == 0).then_some(()));
+    let asked = ask(&model, one(1.0));
+    computes("slow");
     drop(asked);
     until("its thread is free", || (model.stats().runs == 1).then_some(()));
     assert_eq!(model.stats().failures, 1, "it went on to the end: {:?}", model.stats());
@@ -101,12 +103,12 @@ fn threads_end_with_the_last_clone_and_what_was_asked_is_answered() {
     (config.instances, config.name) = (3, "ends".into());
     let model = load(&config).unwrap();
     // The one that loaded it may not be quite gone.
-    until("there are three", || (threads("edgewit-m-ends") == 3).then_some(()));
+    until("there are three", || (threads("edgewit-m-ends").len() == 3).then_some(()));
     let clone = model.clone();
     drop(model);
     let inputs = || first("fixtures/scalar.onnx");
-    let asked: Vec<_> = (0..8).map(|_| clone.run(inputs())).collect();
+    let asked: Vec<_> = (0..8).map(|_| ask(&clone, inputs())).collect();
     drop(clone);
-    asked.into_iter().for_each(|asked| assert!(wait(asked).is_ok()));
-    until("the threads have ended", || (threads("edgewit-m-ends") == 0).then_some(()));
+    asked.into_iter().for_each(|asked| assert!(asked.wait().is_ok()));
+    until("the threads have ended", || (threads("edgewit-m-ends").is_empty()).then_some(()));
 }

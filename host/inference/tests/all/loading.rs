@@ -5,7 +5,7 @@ use edgewit_domain::digest::Digest;
 use edgewit_domain::limits::MIB;
 use edgewit_inference::{LoadError, Model};
 
-use crate::asking::{configured, load, named, one, refused, wait};
+use crate::asking::{answer, configured, load, named, one, refused};
 use crate::support::{kit, model};
 
 /// File, and what its refusal has to speak of.
@@ -59,7 +59,7 @@ fn what_is_wrong_is_said() {
 fn what_can_be_computed_is_computed() {
     for name in ["same-names", "deep"] {
         let model = load(&configured(&format!("bad/{name}.onnx"))).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let given = wait(model.run(one(2.0))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let given = answer(&model, one(2.0)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(given[0].1.data(), (-2.0_f32).to_ne_bytes(), "{name}");
     }
 }
@@ -127,7 +127,7 @@ fn what_fails_when_it_computes_is_an_error_and_no_more() {
     let model = load(&config).unwrap();
     let at = |index: i64| {
         let inputs = named("index", edgewit_domain::tensor::TensorType::I64, &[1], &index.to_ne_bytes());
-        wait(model.run(inputs))
+        answer(&model, inputs)
     };
     assert_eq!(at(2).unwrap()[0].1.data(), 3.0_f32.to_ne_bytes());
     let error = at(1 << 40).unwrap_err();

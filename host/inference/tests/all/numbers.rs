@@ -4,7 +4,7 @@ use edgewit_domain::config::{Backend, Precision};
 use edgewit_domain::model::{ErrorKind, Named};
 use edgewit_domain::tensor::TensorType;
 
-use crate::asking::{configured, load, named, wait};
+use crate::asking::{answer, configured, load, named};
 use crate::support::cases;
 
 /// File, and the input that is open in it with the shape that it is given: only cases of that are asked.
@@ -36,7 +36,7 @@ fn models_compute_what_the_reference_says() {
         let mut asked = 0;
         for case in cases().into_iter().filter(|case| case.model == file) {
             if case.inputs.iter().all(|(name, tensor)| **name != *input || tensor.dimensions() == shape) {
-                let given = wait(model.run(case.inputs.clone())).unwrap_or_else(|error| panic!("{file}: {error}"));
+                let given = answer(&model, case.inputs.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
                 case.check(&given);
                 asked += 1;
             }
@@ -55,7 +55,7 @@ fn half_the_precision_is_inside_only() {
     let model = load(&config).unwrap();
     let anomaly = cases().into_iter().filter(|case| case.model == "anomaly.onnx");
     let case = anomaly.into_iter().find(|case| case.inputs[0].1.dimensions() == [3, 16]).unwrap();
-    let given = wait(model.run(case.inputs.clone())).unwrap();
+    let given = answer(&model, case.inputs.clone()).unwrap();
     assert_eq!((given[0].1.ty(), given[0].1.dimensions()), (TensorType::F32, &[3_u32, 16][..]));
     let numbers =
         |named: &Named| named[0].1.data().as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect::<Vec<_>>();
@@ -74,7 +74,7 @@ fn what_does_not_fit_is_answered_with_what_is_wanted() {
         (named("left", TensorType::I32, &[2, 3], &[0; 24]), "`left` is [2, 3] of i32"),
         (named("right", TensorType::F32, &[2, 3], &[0; 24]), "the input `left` is missing"),
     ] {
-        let error = wait(model.run(given)).unwrap_err();
+        let error = answer(&model, given).unwrap_err();
         assert_eq!((error.kind, error.text), (ErrorKind::Argument, format!("{problem}; {wanted}")));
     }
     assert_eq!(model.stats().runs, 0, "nothing was computed for that");

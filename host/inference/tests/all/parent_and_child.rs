@@ -15,10 +15,10 @@ use edgewit_inference::worker::{Limits, Remote, Work};
 use edgewit_worker::Reach;
 use rustix::process::Signal;
 
-use crate::asking::{configured, load, wait};
+use crate::asking::{answer, configured, load};
 use crate::support::{
-    LIMITS, ONNXRUNTIME, TRACT, WORKER, cases, children, floats, kill, kit, kit_with_onnxruntime, model, open_files,
-    run, session, signal, start, until, until_or, work,
+    LIMITS, ONNXRUNTIME, TRACT, WORKER, cases, children, cpu_ticks, floats, kill, kit, kit_with_onnxruntime, model,
+    open_files, run, session, signal, start, until, until_or, work,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ fn a_model_in_a_child_says_bit_by_bit_what_it_says_in_the_gateway() {
         if dimensions().any(|dimension| matches!(dimension, Dimension::Any(_))) {
             continue;
         }
-        let here = wait(load(&configured(&case.model)).unwrap().run(case.inputs.clone())).unwrap();
+        let here = answer(&load(&configured(&case.model)).unwrap(), case.inputs.clone()).unwrap();
         let inputs = remote.description().arrange(case.inputs).unwrap();
         assert_eq!(run(session(&remote).as_mut(), inputs, LONG).unwrap(), here, "{}", case.model);
         asked += 1;
@@ -82,7 +82,7 @@ fn a_child_that_is_killed_costs_one_inference() {
     let pid = children()[0];
     let error = thread::scope(|scope| {
         let asked = scope.spawn(|| run(session.as_mut(), vec![floats(&[1], 1.0)], LONG));
-        until("the child to compute", || (cpu_ticks(pid) > 3).then_some(()));
+        until("the child to compute", || (cpu_ticks(Path::new(&format!("/proc/{pid}"))) > 3).then_some(()));
         kill(pid);
         asked.join().unwrap().unwrap_err()
     });
@@ -160,15 +160,11 @@ fn both_backends_describe_a_model_alike() {
     }
 }
 
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap().parse().unwrap()
-}
-
 #[test]
-fn an_inference_that_takes_too_long_ends_in_time_and_the_next_one_is_answered() {
+fn an_inference_that_takes_too_long_ends_in_time_and_the_same_child_answers_the_next() {
     let remote = start(TRACT, "bad/slow-nodes.onnx", LIMITS).unwrap();
     let mut session = session(&remote);
+    let child = children();
     for (until, given_up) in [(Duration::from_millis(50), false), (LONG, true)] {
         let begun = Instant::now();
         let asked = Instant::now() + until;
@@ -178,6 +174,7 @@ fn an_inference_that_takes_too_long_ends_in_time_and_the_next_one_is_answered() 
     }
     let again = run(session.as_mut(), vec![floats(&[1], 1.0)], Duration::from_secs(120)).unwrap();
     assert_eq!(again[0].1.dimensions(), [1]);
+    assert_eq!(children(), child);
 }
 
 #[test]

@@ -194,3 +194,9 @@ pub fn kill(pid: u32) {
 pub fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
+
+/// Of a process or a thread, by its folder.
+pub fn cpu_ticks(folder: &Path) -> u64 {
+    let stat = fs::read_to_string(folder.join("stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap().parse().unwrap()
+}

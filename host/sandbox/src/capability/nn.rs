@@ -175,7 +175,7 @@ impl Guest {
         }
         let computed = match unsound {
             Some(problem) => Err(InferenceError::new(ErrorKind::Argument, problem)),
-            None => self.deadline.wait(model.run(named))?,
+            None => self.deadline.elsewhere(|until, given_up| model.run(named, until, given_up))?,
         };
         self.memory.release(taken);
         match computed {

@@ -3,7 +3,7 @@
 //! Computing is stopped by the engine's epoch, whose ticks are cheap but only an upper bound: a thread that was
 //! merely waiting for a core must not pay for it. So when an epoch deadline passes, the thread's CPU clock decides,
 //! and the deadline moves on where it was not the guest that used the time. Waiting never passes through wasm,
-//! so every host function that waits does so through [`Deadline::wait`].
+//! so every host function that waits does so through [`Deadline::wait`] or [`Deadline::elsewhere`].
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -109,6 +109,20 @@ impl Deadline {
         };
         let _io = self.io.enter();
         park::block_on(ended, self.wall_end).unwrap_or(Err(Stop::Wall)).map_err(Into::into)
+    }
+
+    /// Lets something compute that is not the guest's to pay for, and keeps to this end by itself.
+    pub fn elsewhere<T>(&mut self, compute: impl FnOnce(Instant, &dyn Fn() -> bool) -> T) -> wasmtime::Result<T> {
+        let before = thread_cpu();
+        let done = compute(self.wall_end, &|| self.interrupter.is_interrupted());
+        self.cpu_end = self.cpu_end.saturating_add(thread_cpu().saturating_sub(before));
+        if self.interrupter.is_interrupted() {
+            return Err(Stop::Interrupted.into());
+        }
+        if Instant::now() >= self.wall_end {
+            return Err(Stop::Wall.into());
+        }
+        Ok(done)
     }
 }
 

@@ -12,16 +12,15 @@ use edgewit_domain::tensor::{Tensor, TensorType};
 use edgewit_worker::WorkerCommand;
 use half::{bf16, f16};
 use serde::Serialize;
-use tokio::runtime::Runtime;
-use tracing::Dispatch;
 
 use super::{ModelError, configured};
 use crate::error::panic_words;
 use crate::models::{LoadedModel, ModelSource};
-use crate::threads::Threads;
 
 /// How often whoever watches is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// The model's own limit comes before.
+const LONGEST: Duration = Duration::from_hours(24);
 /// Times that are kept; of more, some stand for all.
 const TIMES: usize = 1_000_000;
 
@@ -30,7 +29,6 @@ pub struct Bench {
     loaded: LoadedModel,
     instances: u64,
     load_time: Duration,
-    runtime: Runtime,
 }
 
 /// What is asked of it.
@@ -78,8 +76,7 @@ impl Bench {
         let started = Instant::now();
         let loaded = ModelSource::new(&file, worker.clone()).load_configured(&model, &onnxruntime)?;
         let load_time = started.elapsed();
-        let runtime = Threads::new(Dispatch::none()).runtime().map_err(ModelError::Thread)?;
-        Ok(Bench { loaded, instances: model.instances, load_time, runtime })
+        Ok(Bench { loaded, instances: model.instances, load_time })
     }
 
     /// Asks until there is enough, and tells from time to time how many inferences there were.
@@ -95,7 +92,7 @@ impl Bench {
             let mut seen = Seen::default();
             while !over.load(Ordering::Relaxed) && left.fetch_add(1, Ordering::Relaxed) < most {
                 let begun = Instant::now();
-                let outcome = self.runtime.block_on(self.loaded.model.run(inputs.clone()));
+                let outcome = self.loaded.model.run(inputs.clone(), begun + LONGEST, &|| false);
                 seen.note(begun.elapsed(), outcome.err().map(|error| error.text));
                 done.fetch_add(1, Ordering::Relaxed);
             }

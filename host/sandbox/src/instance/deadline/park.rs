@@ -1,8 +1,7 @@
 //! A thread that waits for a future, and keeps the time itself.
 //!
 //! A timer of the runtime would be set and taken back for each wait, which wakes the runtime's thread, and would be late
-//! where that thread is busy. What a small model computes takes less than to fall asleep and be woken, so that the thread
-//! first looks out for it.
+//! where that thread is busy.
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,10 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
-
-/// What it costs to sleep and to be woken, or a little less.
-const LOOK_OUT: Duration = Duration::from_micros(20);
+use std::time::Instant;
 
 struct Sleeper {
     thread: Thread,
@@ -43,21 +39,15 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>, until: Instant) -> Op
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return Some(done);
         }
-        let begun = Instant::now();
         loop {
-            let now = Instant::now();
-            let left = until.saturating_duration_since(now);
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
             }
             if sleeper.woken.swap(false, Ordering::Acquire) {
                 break;
             }
-            if now.duration_since(begun) < LOOK_OUT {
-                thread::yield_now();
-            } else {
-                thread::park_timeout(left);
-            }
+            thread::park_timeout(left);
         }
     }
 }
