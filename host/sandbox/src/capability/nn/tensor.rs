@@ -3,7 +3,10 @@
 //! A constructor has no way to refuse. Where the memory is not enough the guest ends, as it may when it takes too much of
 //! its own; what is no tensor is kept as it was given, and whoever computes with it is told why it is none.
 
+use std::sync::Arc;
+
 use edgewit_domain::tensor::{NotATensor, Tensor, TensorType};
+use hyper::body::Bytes;
 use wasmtime::Result;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
 
@@ -12,21 +15,30 @@ use crate::bindings::wasi::nn::tensor as wit;
 use crate::guest::Guest;
 
 pub(super) enum HeldTensor {
-    Sound(Tensor),
-    Unsound { ty: TensorType, dimensions: Vec<u32>, data: Vec<u8>, problem: NotATensor },
+    Sound(Arc<Tensor>),
+    Unsound { ty: TensorType, dimensions: Vec<u32>, data: Bytes, problem: NotATensor },
 }
 
 impl From<Tensor> for HeldTensor {
     fn from(tensor: Tensor) -> Self {
-        HeldTensor::Sound(tensor)
+        HeldTensor::Sound(Arc::new(tensor))
+    }
+}
+
+/// What is lowered into a guest's memory without a copy on the way.
+struct Data(Arc<Tensor>);
+
+impl AsRef<[u8]> for Data {
+    fn as_ref(&self) -> &[u8] {
+        self.0.data()
     }
 }
 
 impl HeldTensor {
     fn new(ty: TensorType, dimensions: Vec<u32>, data: &[u8]) -> Self {
         match Tensor::new(ty, dimensions.clone(), data) {
-            Ok(tensor) => HeldTensor::Sound(tensor),
-            Err(problem) => HeldTensor::Unsound { ty, dimensions, data: data.to_vec(), problem },
+            Ok(tensor) => tensor.into(),
+            Err(problem) => HeldTensor::Unsound { ty, dimensions, data: Bytes::copy_from_slice(data), problem },
         }
     }
 
@@ -44,21 +56,25 @@ impl HeldTensor {
         }
     }
 
-    fn data(&self) -> &[u8] {
+    fn data(&self) -> Bytes {
         match self {
-            HeldTensor::Sound(tensor) => tensor.data(),
-            HeldTensor::Unsound { data, .. } => data,
+            HeldTensor::Sound(tensor) => Bytes::from_owner(Data(tensor.clone())),
+            HeldTensor::Unsound { data, .. } => data.clone(),
         }
     }
 
     /// Of the guest's memory.
     pub fn bytes(&self) -> u64 {
-        bytes(self.dimensions(), self.data().len())
+        let data = match self {
+            HeldTensor::Sound(tensor) => tensor.data().len(),
+            HeldTensor::Unsound { data, .. } => data.len(),
+        };
+        bytes(self.dimensions(), data)
     }
 
     pub fn into_tensor(self) -> Result<Tensor, NotATensor> {
         match self {
-            HeldTensor::Sound(tensor) => Ok(tensor),
+            HeldTensor::Sound(tensor) => Ok(Arc::unwrap_or_clone(tensor)),
             HeldTensor::Unsound { problem, .. } => Err(problem),
         }
     }
@@ -92,7 +108,7 @@ pub(super) fn add_to_linker(tensors: &mut LinkerInstance<'_, Guest>) -> Result<(
         Ok((to_wit(store.data().table.get(&tensor)?.ty()),))
     })?;
     tensors.func_wrap("[method]tensor.data", |store: Store<'_>, (tensor,): (Resource<HeldTensor>,)| {
-        Ok((store.data().table.get(&tensor)?.data().to_vec(),))
+        Ok((store.data().table.get(&tensor)?.data(),))
     })
 }
 
