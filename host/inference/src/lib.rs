@@ -11,6 +11,7 @@ mod model;
 mod onnxruntime;
 mod pool;
 pub mod session;
+mod shapes;
 mod tract;
 pub mod worker;
 

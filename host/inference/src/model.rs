@@ -33,6 +33,9 @@ pub enum LoadError {
     /// Dimensions of its inputs are open, so that there is no plan of its memory.
     #[error("its input {0} is open, so nobody can say what it takes; give its dimensions, in `shapes` or by `--shape`")]
     Open(String),
+    /// `shapes` is not for these inputs.
+    #[error("{0}")]
+    Shapes(String),
     #[error("its digest is {found} and not {expected}; put back the file that was meant, or correct `digest`")]
     Digest { expected: Digest, found: Digest },
     #[error("it is planned to take {planned} bytes and may take {limit}; raise `memory`, or lower `instances`")]
@@ -124,7 +127,9 @@ impl Model {
         };
         brought().map_err(|error| {
             let kind = match &error {
-                LoadError::Refused(_) | LoadError::Open(_) | LoadError::Digest { .. } => ErrorKind::Encoding,
+                LoadError::Refused(_) | LoadError::Open(_) | LoadError::Shapes(_) | LoadError::Digest { .. } => {
+                    ErrorKind::Encoding
+                }
                 LoadError::Memory { .. } | LoadError::Exhausted { .. } => ErrorKind::TooLarge,
                 LoadError::Time(_) => ErrorKind::Timeout,
                 LoadError::Library(_) | LoadError::Worker(_) | LoadError::WarmUp(_) => ErrorKind::Runtime,

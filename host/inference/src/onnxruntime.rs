@@ -4,7 +4,6 @@
 //! nothing to tell its makers, and its threads sleep while there is nothing to compute. `tensors` is the passage between its
 //! values and ours, `watch` what ends a computation that takes too long.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +20,7 @@ use ort::session::{RunOptions, SessionInputValue};
 
 use crate::model::LoadError;
 use crate::session::{Loaded, Session};
+use crate::shapes::Shapes;
 use crate::tract::onnx;
 
 mod ports;
@@ -54,7 +54,7 @@ impl Library {
     pub(crate) fn model(
         &self,
         model: &[u8],
-        shapes: &BTreeMap<Arc<str>, Vec<u32>>,
+        shapes: &Shapes,
         provider: Provider,
         threads: u64,
     ) -> Result<OnnxruntimeModel, LoadError> {

@@ -7,7 +7,6 @@ mod memory;
 pub(crate) mod onnx;
 mod tensors;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +25,7 @@ use tract_onnx::tract_core::transform::ModelTransform;
 
 use crate::model::LoadError;
 use crate::session::{Loaded, Session};
+use crate::shapes::Shapes;
 use onnx::File;
 
 /// What glibc does not learn from any more.
@@ -45,20 +45,22 @@ struct Known {
 
 impl TractModel {
     /// Dimensions that are open in the file become what `shapes` says; where one stays open there is no plan of memory.
-    pub fn load(
-        model: &[u8],
-        shapes: &BTreeMap<Arc<str>, Vec<u32>>,
-        precision: Precision,
-    ) -> Result<TractModel, LoadError> {
+    pub fn load(model: &[u8], shapes: &Shapes, precision: Precision) -> Result<TractModel, LoadError> {
         let loaded = caught(|| {
             let file = File::read(model, shapes)?;
-            build(file, precision).map_err(|error| match precision {
-                Precision::Full => format!("tract cannot compute it: {}", words(&error)),
-                Precision::Half => format!("tract cannot compute it with half of its precision: {}", words(&error)),
+            build(file, precision).map_err(|error| {
+                let how = match precision {
+                    Precision::Full => "",
+                    Precision::Half => " with half of its precision",
+                };
+                LoadError::Refused(format!("tract cannot compute it{how}: {}", words(&error)))
             })
         });
-        let known = loaded.map_err(|panic| format!("tract failed on it: {panic}")).and_then(|known| known);
-        let known = known.map_err(|text| LoadError::Refused(cut(text)))?;
+        let refused = |panic| Err(LoadError::Refused(format!("tract failed on it: {panic}")));
+        let known = loaded.unwrap_or_else(refused).map_err(|error| match error {
+            LoadError::Refused(text) => LoadError::Refused(cut(text)),
+            other => other,
+        })?;
         keep(known.description.planned.map_or(0, |planned| planned.running));
         Ok(TractModel { known: Arc::new(known) })
     }

@@ -73,7 +73,7 @@ impl Unloaded {
             Unloaded::Load(LoadError::Digest { .. }) => "digest",
             Unloaded::Load(LoadError::Memory { .. } | LoadError::Exhausted { .. }) => "memory",
             Unloaded::Load(LoadError::Library(_)) => "backend",
-            Unloaded::Load(LoadError::Open(_)) => "shapes",
+            Unloaded::Load(LoadError::Open(_) | LoadError::Shapes(_)) => "shapes",
             Unloaded::Load(LoadError::WarmUp(InferenceError { kind: ErrorKind::Timeout, .. })) => "time",
             Unloaded::Load(LoadError::Refused(_) | LoadError::Time(_) | LoadError::WarmUp(_)) => "file",
             Unloaded::Load(LoadError::Worker(_)) => "",

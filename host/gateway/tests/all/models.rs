@@ -297,13 +297,14 @@ fn check_loads_each_model_and_says_which_key_is_to_blame() {
         model("large", "memory = \"1MiB\""),
         model("open", ""),
         model("elsewhere", "backend = \"onnxruntime\""),
+        model("unfit", "shapes = { z = [1] }"),
     ];
     let library = "[onnxruntime]\nlibrary = \"no-such-library.so\"\n";
     let world = World::with(&format!("{library}{}", tables.concat()), &[echo("echo", "")]);
     put(&world, "garbage.onnx", b"This is no model.\n");
     put(&world, "large.onnx", &shipped("bad/slow-nodes.onnx"));
     put(&world, "open.onnx", &shipped("fixtures/batch.onnx"));
-    for name in ["good", "swapped", "elsewhere"] {
+    for name in ["good", "swapped", "elsewhere", "unfit"] {
         put(&world, &format!("{name}.onnx"), &adds(1.0));
     }
     let report = check(&world.config(), &worker());
@@ -316,6 +317,7 @@ fn check_loads_each_model_and_says_which_key_is_to_blame() {
         "model.open.shapes",
         "model.outside.file",
         "model.swapped.digest",
+        "model.unfit.shapes",
     ];
     assert_eq!(found, expected, "{report}");
     for finding in &report.findings {

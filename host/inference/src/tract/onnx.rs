@@ -4,7 +4,8 @@
 //! a name leads nowhere. What it would believe wrongly is refused here, and the shapes that configuration names are written
 //! in, so that all of the graph knows them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use edgewit_domain::model::{Dimension, Port, PortType};
@@ -16,16 +17,14 @@ use tract_onnx::pb::type_proto::{Tensor, Value as Kind};
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto};
 use tract_onnx::prelude::Framework;
 
-/// By the name of an input, from configuration.
-pub(super) type Shapes = BTreeMap<Arc<str>, Vec<u32>>;
+use crate::model::LoadError;
+use crate::shapes::{self, Bound, NAMELESS, Shapes};
 
 /// What tract calls a dimension that is still open, and what the file calls it. The later may begin like an earlier.
 pub(super) type Open = Vec<(String, Arc<str>)>;
 
 /// Whose operators tract knows.
 const HOUSES: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
-/// What a dimension is called here that has no name in the file.
-const NAMELESS: &str = "?";
 
 /// What a file says of itself, and nothing that tract would read wrongly.
 pub(super) struct File {
@@ -37,12 +36,12 @@ pub(super) struct File {
 }
 
 impl File {
-    pub fn read(bytes: &[u8], shapes: &Shapes) -> Result<File, String> {
+    pub fn read(bytes: &[u8], shapes: &Shapes) -> Result<File, LoadError> {
+        let none = |problem: &dyn Display| LoadError::Refused(format!("it is no ONNX file: {problem}"));
         let read = tract_onnx::onnx().proto_model_for_read(&mut &*bytes);
-        let mut model = read.map_err(|error| format!("it is no ONNX file: {}", error.root_cause()))?;
-        let graph = model.graph.as_mut().ok_or("it is no ONNX file: there is no graph in it")?;
-        every_graph(graph, &|graph| known(graph))?;
-        wired(graph)?;
+        let mut model = read.map_err(|error| none(&error.root_cause()))?;
+        let graph = model.graph.as_mut().ok_or_else(|| none(&"there is no graph in it"))?;
+        every_graph(graph, &|graph| known(graph)).and_then(|()| wired(graph)).map_err(LoadError::Refused)?;
         let (inputs, open) = bind(graph, shapes)?;
         let outputs = graph.output.iter().map(|output| Arc::from(output.name.as_str())).collect();
         let parameters = graph.initializer.iter().map(parameters).fold(0, u64::saturating_add);
@@ -177,24 +176,18 @@ pub(super) fn port_type(ty: i32) -> PortType {
 }
 
 /// Writes the configured shapes wherever the graph names what was open, and says what its inputs are then.
-fn bind(graph: &mut GraphProto, shapes: &Shapes) -> Result<(Vec<Port>, Open), String> {
+fn bind(graph: &mut GraphProto, shapes: &Shapes) -> Result<(Vec<Port>, Open), LoadError> {
     let constants: HashSet<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
     let asked = graph.input.iter().filter(|input| !constants.contains(input.name.as_str()));
     let mut ports: Vec<Port> = asked.map(|input| declared(input, shapes)).collect::<Result<_, _>>()?;
-    let bound = bound(&ports, shapes)?;
-    let mut open = Vec::new();
-    for port in &mut ports {
-        let shape = shapes.get(&port.name).map(Vec::as_slice).unwrap_or_default();
-        for (at, dimension) in port.dimensions.iter_mut().enumerate() {
-            let Dimension::Any(name) = dimension else { continue };
-            match shape.get(at).or_else(|| bound.get(name)) {
-                Some(size) => *dimension = Dimension::Fixed(*size),
-                // tract may not take it for the name that it is.
-                None if &**name == NAMELESS || !open.iter().any(|(_, known)| known == name) => {
-                    open.push((format!("open_{}", open.len()), name.clone()));
-                }
-                None => {}
-            }
+    let bound = shapes::bind(&mut ports, shapes).map_err(LoadError::Shapes)?;
+    let mut open = Open::new();
+    for dimension in ports.iter().flat_map(|port| &port.dimensions) {
+        // tract may not take it for the name that it is.
+        if let Dimension::Any(name) = dimension
+            && (&**name == NAMELESS || !open.iter().any(|(_, known)| known == name))
+        {
+            open.push((format!("open_{}", open.len()), name.clone()));
         }
     }
     let mut unnamed = open.iter().filter(|(_, name)| &**name == NAMELESS).map(|(symbol, _)| symbol.as_str());
@@ -221,42 +214,15 @@ fn symbol(open: &[(String, Arc<str>)], name: &str) -> Option<String> {
     open.iter().find(|(_, known)| **known == *name).map(|(symbol, _)| symbol.clone())
 }
 
-/// What each name of a dimension is by the configured shapes.
-fn bound(ports: &[Port], shapes: &Shapes) -> Result<HashMap<Arc<str>, u32>, String> {
-    let mut bound = HashMap::new();
-    for (name, shape) in shapes {
-        let Some(port) = ports.iter().find(|port| port.name == *name) else {
-            let all: Vec<String> = ports.iter().map(Port::to_string).collect();
-            return Err(format!("`shapes` names {}, and its inputs are {}", shown(name), all.join(", ")));
-        };
-        let unfit = || format!("`shapes` has {shape:?} for the input {port}");
-        if port.dimensions.len() != shape.len() {
-            return Err(unfit());
-        }
-        for (dimension, size) in port.dimensions.iter().zip(shape) {
-            match dimension {
-                Dimension::Fixed(declared) if declared != size => return Err(unfit()),
-                Dimension::Any(name) if &**name != NAMELESS => {
-                    let before = *bound.entry(name.clone()).or_insert(*size);
-                    if before != *size {
-                        return Err(format!("{}, and {} is {before} elsewhere", unfit(), shown(name)));
-                    }
-                }
-                Dimension::Fixed(_) | Dimension::Any(_) => {}
-            }
-        }
-    }
-    Ok(bound)
-}
-
-fn declared(input: &ValueInfoProto, shapes: &Shapes) -> Result<Port, String> {
+fn declared(input: &ValueInfoProto, shapes: &Shapes) -> Result<Port, LoadError> {
+    let name = shown(&input.name);
     let Some(Kind::TensorType(tensor)) = input.r#type.as_ref().and_then(|ty| ty.value.as_ref()) else {
-        return Err(format!("the input {} is no tensor, which is all that can be given", shown(&input.name)));
+        return Err(LoadError::Refused(format!("the input {name} is no tensor, which is all that can be given")));
     };
     let open = || Dimension::Any(NAMELESS.into());
     let size = |size: &Option<Size>| match size {
         Some(Size::DimValue(size)) if *size >= 0 => u32::try_from(*size).map(Dimension::Fixed).map_err(|_| {
-            format!("the input {} has a dimension of {size}, and {} is the most", shown(&input.name), u32::MAX)
+            LoadError::Refused(format!("the input {name} has a dimension of {size}, and {} is the most", u32::MAX))
         }),
         Some(Size::DimParam(name)) if !name.is_empty() => Ok(Dimension::Any(name.as_str().into())),
         _ => Ok(open()),
@@ -264,7 +230,7 @@ fn declared(input: &ValueInfoProto, shapes: &Shapes) -> Result<Port, String> {
     let dimensions = match (&tensor.shape, shapes.get(input.name.as_str())) {
         (Some(shape), _) => shape.dim.iter().map(|axis| size(&axis.value)).collect::<Result<_, _>>()?,
         (None, Some(shape)) => shape.iter().map(|_| open()).collect(),
-        (None, None) => return Err(format!("the input {} has no shape; give it in `shapes`", shown(&input.name))),
+        (None, None) => return Err(LoadError::Shapes(format!("the input {name} has no shape; give it in `shapes`"))),
     };
     Ok(Port { name: input.name.as_str().into(), ty: port_type(tensor.elem_type), dimensions })
 }
@@ -276,7 +242,7 @@ fn tensor_mut(value: &mut ValueInfoProto) -> Option<&mut Tensor> {
 
 /// Writes what is bound, and the names of what is open, wherever else the graph speaks of them. What it reckons with
 /// names is left for tract to find out.
-fn rename(graph: &mut GraphProto, done: &HashSet<&str>, bound: &HashMap<Arc<str>, u32>, open: &[(String, Arc<str>)]) {
+fn rename(graph: &mut GraphProto, done: &HashSet<&str>, bound: &Bound, open: &[(String, Arc<str>)]) {
     let values = graph.input.iter_mut().filter(|input| !done.contains(input.name.as_str()));
     let shapes = values.chain(&mut graph.output).chain(&mut graph.value_info).filter_map(tensor_mut);
     for axis in shapes.filter_map(|tensor| tensor.shape.as_mut()).flat_map(|shape| &mut shape.dim) {

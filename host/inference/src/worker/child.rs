@@ -140,6 +140,7 @@ fn load(start: &Start, library: Option<&Library>, bytes: u64) -> Result<Box<dyn 
     };
     loaded.map_err(|error| match error {
         LoadError::Refused(text) if is_out_of_memory(&text) => (Refusal::Memory, text),
+        LoadError::Shapes(text) => (Refusal::Shapes, text),
         LoadError::Library(text) => (Refusal::Library, text),
         other => (Refusal::Model, other.to_string()),
     })

@@ -4,7 +4,6 @@
 //! header of fixed size and decides from it; it never sizes a buffer by what the child says beyond [`SAID_BYTES`], and
 //! counts nothing beyond what a model may have.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,8 @@ use edgewit_domain::limits::{KIB, MODEL_PORTS, TENSOR_DIMENSIONS};
 use edgewit_domain::model::{Description, Dimension, ErrorKind, InferenceError, Planned, Port, PortType};
 use edgewit_domain::tensor::TensorType;
 use edgewit_worker::Confinement;
+
+use crate::shapes::Shapes;
 
 /// What follows a header of the child's. A model that cannot be described in so much is refused.
 pub(super) const SAID_BYTES: u64 = 256 * KIB;
@@ -44,7 +45,7 @@ pub(super) struct Start {
     pub(super) backend: Backend,
     /// The path of onnxruntime's library, where it is needed.
     pub(super) library: Vec<u8>,
-    pub(super) shapes: BTreeMap<Arc<str>, Vec<u32>>,
+    pub(super) shapes: Shapes,
     pub(super) look_only: bool,
 }
 
@@ -70,6 +71,8 @@ pub(super) enum Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Model,
+    /// What was configured for the model.
+    Shapes,
     Memory,
     Library,
     /// The child itself could not get ready.
@@ -172,7 +175,7 @@ impl Said {
 }
 
 const CONFINEMENTS: [Confinement; 3] = [Confinement::None, Confinement::Partial, Confinement::Full];
-const REFUSALS: [Refusal; 4] = [Refusal::Model, Refusal::Memory, Refusal::Library, Refusal::Child];
+const REFUSALS: [Refusal; 5] = [Refusal::Model, Refusal::Shapes, Refusal::Memory, Refusal::Library, Refusal::Child];
 const ERRORS: [ErrorKind; 9] = [
     ErrorKind::Argument,
     ErrorKind::Encoding,
@@ -409,7 +412,7 @@ mod tests {
             Backend::Onnxruntime { provider: Provider::Cpu, threads: 7 },
             Backend::Onnxruntime { provider: Provider::Cuda, threads: 1 },
         ];
-        let shapes = BTreeMap::from([(Arc::from("x"), vec![1, 2]), (Arc::from("y"), Vec::new())]);
+        let shapes = Shapes::from([(Arc::from("x"), vec![1, 2]), (Arc::from("y"), Vec::new())]);
         let start = |backend| {
             let (shapes, library) = (shapes.clone(), b"/lib/\xff".to_vec());
             Order::Start(Start { parent: 7, memory: 9, backend, library, shapes, look_only: true })

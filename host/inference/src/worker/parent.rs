@@ -136,6 +136,7 @@ impl Plan {
             }
             Ok(Said::Refused(refusal, text)) => Err(NotLoaded::Refused(match refusal {
                 Refusal::Model => LoadError::Refused(text),
+                Refusal::Shapes => LoadError::Shapes(text),
                 Refusal::Memory => LoadError::Exhausted { limit: self.limits.memory },
                 Refusal::Library => LoadError::Library(text),
                 Refusal::Child => LoadError::Worker(io::Error::other(text)),
