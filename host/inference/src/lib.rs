@@ -9,6 +9,7 @@
 pub mod library;
 mod model;
 mod onnxruntime;
+mod pages;
 mod pool;
 pub mod session;
 mod shapes;

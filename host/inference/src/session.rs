@@ -6,7 +6,7 @@ use edgewit_domain::model::{Description, InferenceError, Named};
 use edgewit_domain::tensor::Tensor;
 
 /// How often somebody who waits looks whether it was given up.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+pub const LOOK: Duration = Duration::from_millis(50);
 /// How long what has answered looks out for what is asked next: to sleep and to be woken takes longer than a small model,
 /// and who asks often does so at once.
 pub(crate) const LOOK_OUT: Duration = Duration::from_micros(200);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use edgewit_domain::config::Precision;
-use edgewit_domain::limits::{KIB, MIB, MODEL_ERROR_BYTES};
+use edgewit_domain::limits::MODEL_ERROR_BYTES;
 use edgewit_domain::model::{Description, Dimension, ErrorKind, InferenceError, Named, Port, PortType};
 use edgewit_domain::tensor::{Tensor, TensorType};
 use tract_onnx::prelude::{Framework, InferenceModelExt};
@@ -24,12 +24,10 @@ use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_core::transform::ModelTransform;
 
 use crate::model::LoadError;
+use crate::pages;
 use crate::session::{Loaded, Session};
 use crate::shapes::Shapes;
 use onnx::File;
-
-/// What glibc does not learn from any more.
-const KEPT: u64 = 32 * MIB - 64 * KIB;
 
 pub(crate) struct TractModel {
     known: Arc<Known>,
@@ -61,20 +59,9 @@ impl TractModel {
             LoadError::Refused(text) => LoadError::Refused(cut(text)),
             other => other,
         })?;
-        keep(known.description.planned.map_or(0, |planned| planned.running));
+        pages::keep(known.description.planned.map_or(0, |planned| planned.running));
         Ok(TractModel { known: Arc::new(known) })
     }
-}
-
-/// Lets so many bytes stay with the process between two inferences. The allocator gives back what is free beyond twice the
-/// largest block that it ever took by itself, and an inference spends a tenth of its time on having its pages taken and
-/// given anew.
-fn keep(bytes: u64) {
-    let bytes = usize::try_from(bytes.min(KEPT)).unwrap_or_default();
-    let mut block: Vec<u8> = Vec::new();
-    // Never touched, it takes addresses and no memory; refused, pages come and go.
-    let _ = block.try_reserve_exact(bytes);
-    drop(std::hint::black_box(block));
 }
 
 impl Loaded for TractModel {
@@ -211,39 +198,4 @@ fn words(error: &TractError) -> String {
 fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MODEL_ERROR_BYTES));
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    /// Pages that this thread had to be given.
-    fn given_pages() -> u64 {
-        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-        stat.rsplit(')').next().unwrap().split_whitespace().nth(7).unwrap().parse().unwrap()
-    }
-
-    /// As an inference does: takes some megabytes, none of it in large blocks, and lets them go.
-    fn compute() {
-        let blocks: Vec<Vec<u8>> = (0..40).map(|_| vec![1; 100 << 10]).collect();
-        std::hint::black_box(blocks);
-    }
-
-    #[test]
-    fn what_an_inference_took_stays_for_the_next_one() {
-        let pages_of_the_next = |kept| {
-            let next = move || {
-                keep(kept);
-                compute();
-                let before = given_pages();
-                compute();
-                given_pages() - before
-            };
-            thread::scope(|scope| scope.spawn(next).join()).unwrap()
-        };
-        let (without, with) = (pages_of_the_next(0), pages_of_the_next(8 * MIB));
-        assert!(without > 500 && with < 50, "{without} pages without, {with} with");
-    }
 }

@@ -12,6 +12,7 @@ use edgewit_domain::control::{ModelState, ModelStatus, NotTaken};
 use edgewit_domain::digest::Digest;
 use edgewit_domain::model::{ErrorKind, InferenceError, Named};
 use edgewit_inference::Model;
+use edgewit_inference::session::LOOK;
 use edgewit_sandbox::Model as SandboxModel;
 use tokio::sync::oneshot;
 
@@ -19,9 +20,6 @@ use super::source::{LoadedModel, ModelSource, Unloaded, Wanted};
 use crate::error::chain;
 use crate::orders::Answer;
 use crate::sync::lock;
-
-/// How often whoever waits for a model looks whether it was given up.
-const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Slot {
     name: Arc<str>,

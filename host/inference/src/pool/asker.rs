@@ -26,7 +26,8 @@ pub(super) enum Asked {
 impl Shared {
     pub(super) fn ask(&self, inputs: Vec<Tensor>) -> Result<Asked, InferenceError> {
         let mut state = self.lock();
-        let at = state.resting.iter().position(|place| place.session.only_waits());
+        // The one that computed last may still look out.
+        let at = state.resting.iter().rposition(|place| place.session.only_waits());
         if let Some(at) = at.filter(|_| state.waiting.is_empty()) {
             let place = state.resting.swap_remove(at);
             state.mark(&place, Some(self.until(Instant::now())));

@@ -91,7 +91,7 @@ impl Shared {
                 Task::Compute(mut place, Job { inputs, answer, started }) => {
                     let until = self.until(*started.get_or_init(Instant::now));
                     let computed = self.compute(&mut place, inputs, until, &|| is_given_up(&started));
-                    // Whoever asked may have gone, whatever it is told.
+                    // Whoever asked may have gone.
                     if is_late(&computed) {
                         let _ = answer.send(computed);
                         self.recover(place);
