@@ -54,8 +54,8 @@ struct State {
     waiting: VecDeque<Job>,
     /// What could compute.
     resting: Vec<Place>,
-    /// What was not done in time, on the thread of somebody who does not wait for it to recover.
-    late: Vec<Place>,
+    /// What has to recover, which whoever asked does not wait for.
+    spent: Vec<Place>,
     /// What each place computes is to end at.
     until: Vec<Option<Instant>>,
     closed: bool,
@@ -151,10 +151,6 @@ impl State {
     fn are_past(&self, now: Instant, by: Duration) -> bool {
         self.until.iter().all(|until| until.and_then(|until| until.checked_add(by)).is_some_and(|until| until < now))
     }
-}
-
-fn is_late(answer: &Answer) -> bool {
-    matches!(answer, Err(error) if error.kind == ErrorKind::Timeout)
 }
 
 fn count(number: usize) -> u64 {

@@ -23,7 +23,7 @@ pub trait Loaded: Send + Sync {
 pub trait Session: Send {
     /// `inputs` are what the description wants, in its order; the outputs come in its order too. Ends soon after `until`,
     /// or after `given_up` says yes, as far as the backend can be stopped, with an error of the kind `Timeout` whose text
-    /// nobody reads. Whatever the error, the next run finds the session as good as new once it has recovered.
+    /// nobody reads. Whatever the error, the next run finds the session as good as new, once it has recovered where it has to.
     fn run(
         &mut self,
         inputs: Vec<Tensor>,
@@ -31,7 +31,12 @@ pub trait Session: Send {
         given_up: &dyn Fn() -> bool,
     ) -> Result<Named, InferenceError>;
 
-    /// After a run that was not done in time: makes an end of it. May take a while.
+    /// Whether the last run left something that has an end first. Then nobody but `recover` is to be called.
+    fn has_to_recover(&self) -> bool {
+        false
+    }
+
+    /// May take a while.
     fn recover(&mut self) {}
 
     /// Whether a run would begin at once and be computed by another process, so that any thread may wait for it.

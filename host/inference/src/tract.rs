@@ -57,6 +57,7 @@ impl TractModel {
         let refused = |panic| Err(LoadError::Refused(format!("tract failed on it: {panic}")));
         let known = loaded.unwrap_or_else(refused).map_err(|error| match error {
             LoadError::Refused(text) => LoadError::Refused(cut(text)),
+            LoadError::Shapes(text) => LoadError::Shapes(cut(text)),
             other => other,
         })?;
         pages::keep(known.description.planned.map_or(0, |planned| planned.running));

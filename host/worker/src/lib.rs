@@ -10,7 +10,7 @@ mod confine;
 mod process;
 
 pub use confine::{Limits, Reach, close, end_with_parent, limit};
-pub use process::{WorkerCommand, end, kill, last_words, words};
+pub use process::{WorkerCommand, dies, end, kill, last_words, words};
 
 /// How far the kernel let the child shut itself in. Its limits and its want of file descriptors hold in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

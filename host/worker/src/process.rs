@@ -52,15 +52,25 @@ impl WorkerCommand {
 
 /// Ends the child: at once, unless it is dying anyway and its cause of death is of interest.
 pub fn end(child: &mut Child, dying: bool) -> io::Result<ExitStatus> {
+    // One that has ended must not be killed, for its number may be another's by now.
+    if !(dying && dies(child, &|| false)) {
+        kill(child);
+    }
+    child.wait()
+}
+
+/// Whether a child that closed its end dies of its own cause while it is waited for.
+pub fn dies(child: &mut Child, given_up: &dyn Fn() -> bool) -> bool {
     let deadline = Instant::now() + LEAVE;
-    while dying && Instant::now() < deadline {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
+    loop {
+        if let Ok(Some(_)) = child.try_wait() {
+            return true;
+        }
+        if Instant::now() >= deadline || given_up() {
+            return false;
         }
         thread::sleep(Duration::from_millis(1));
     }
-    kill(child);
-    child.wait()
 }
 
 /// Kills the child and whatever it started. To be called before the child is waited for: its number may belong to

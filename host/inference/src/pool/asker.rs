@@ -1,7 +1,7 @@
 //! What whoever asks does: it takes a place or queues for one, and waits.
 //!
 //! It hears `timeout` when the time has passed whether or not a thread has noticed, for a backend may be deep in a node that
-//! nobody can stop. It never waits for what was late to recover: that is left to a thread of the model's.
+//! nobody can stop. It never waits for what has to recover: that is left to a thread of the model's.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use edgewit_domain::model::InferenceError;
 use edgewit_domain::tensor::Tensor;
 
-use super::{Answer, Job, Place, Shared, Started, count, ended, is_given_up, is_late};
+use super::{Answer, Job, Place, Shared, Started, count, ended, is_given_up};
 use crate::session::LOOK;
 
 /// How long it looks out for the answer: what it costs to sleep and to be woken, or a little less.
@@ -104,8 +104,8 @@ impl Shared {
         given_up: &dyn Fn() -> bool,
     ) -> Answer {
         let answer = self.compute(&mut place, inputs, self.until(Instant::now()).min(until), given_up);
-        if is_late(&answer) {
-            self.lock().late.push(place);
+        if place.session.has_to_recover() {
+            self.lock().spent.push(place);
             self.wake.notify_one();
         } else {
             self.rest(place);

@@ -162,12 +162,13 @@ fn nobody_waits_longer_than_it_said() {
 /// Nothing ends what is computed, and everybody is answered: at the limit, soon after it, and at once.
 #[test]
 fn nobody_waits_for_a_thread_that_is_stuck() {
-    let time = Duration::from_millis(100);
+    let time = Duration::from_millis(500);
     let pool = pool("stuck", time, 4);
     let release = held(&pool);
     let first = ask(&pool);
     until("it computes", || computes(&pool));
     let second = ask(&pool);
+    waiting(&pool, 1);
     assert_eq!(first.wait().unwrap_err().text, "late");
     assert_eq!(second.wait().unwrap_err().text, "stuck");
     let start = Instant::now();
@@ -221,13 +222,14 @@ struct Elsewhere {
     late: Arc<AtomicBool>,
     threads: Arc<Mutex<Vec<ThreadId>>>,
     recovers: Receiver<()>,
+    spent: bool,
 }
 
 impl Elsewhere {
     fn start(pool: &Pool) -> (Arc<AtomicBool>, Arc<Mutex<Vec<ThreadId>>>, SyncSender<()>) {
         let (late, threads) = (Arc::default(), Arc::default());
         let (recover, recovers) = sync_channel(8);
-        let session = Elsewhere { late: Arc::clone(&late), threads: Arc::clone(&threads), recovers };
+        let session = Elsewhere { late: Arc::clone(&late), threads: Arc::clone(&threads), recovers, spent: false };
         pool.start(Box::new(session), &[], 0).unwrap();
         (late, threads, recover)
     }
@@ -236,7 +238,8 @@ impl Elsewhere {
 impl Session for Elsewhere {
     fn run(&mut self, _inputs: Vec<Tensor>, _until: Instant, _given_up: &dyn Fn() -> bool) -> Answer {
         self.threads.lock().unwrap().push(thread::current().id());
-        match self.late.load(Ordering::Relaxed) {
+        self.spent = self.late.load(Ordering::Relaxed);
+        match self.spent {
             false => Ok(Vec::new()),
             true => Err(InferenceError::new(ErrorKind::Timeout, "as the backend says it")),
         }
@@ -245,6 +248,11 @@ impl Session for Elsewhere {
     fn recover(&mut self) {
         self.threads.lock().unwrap().push(thread::current().id());
         self.recovers.recv_timeout(Duration::from_secs(20)).unwrap();
+        self.spent = false;
+    }
+
+    fn has_to_recover(&self) -> bool {
+        self.spent
     }
 
     fn only_waits(&self) -> bool {

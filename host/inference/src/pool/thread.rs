@@ -13,7 +13,7 @@ use edgewit_domain::limits::MODEL_STACK;
 use edgewit_domain::model::InferenceError;
 use edgewit_domain::tensor::Tensor;
 
-use super::{Job, Place, Pool, Shared, ended, is_given_up, is_late};
+use super::{Job, Place, Pool, Shared, ended, is_given_up};
 use crate::session::{LOOK_OUT, Session};
 
 /// Behind components, and before children that compile.
@@ -30,7 +30,7 @@ pub(crate) enum StartError {
 
 /// What a thread does next.
 enum Task {
-    Compute(Place, Job),
+    Compute { place: Place, job: Job, until: Instant },
     Recover(Place),
 }
 
@@ -88,11 +88,10 @@ impl Shared {
         while let Some(task) = self.next() {
             match task {
                 Task::Recover(place) => self.recover(place),
-                Task::Compute(mut place, Job { inputs, answer, started }) => {
-                    let until = self.until(*started.get_or_init(Instant::now));
+                Task::Compute { mut place, job: Job { inputs, answer, started }, until } => {
                     let computed = self.compute(&mut place, inputs, until, &|| is_given_up(&started));
                     // Whoever asked may have gone.
-                    if is_late(&computed) {
+                    if place.session.has_to_recover() {
                         let _ = answer.send(computed);
                         self.recover(place);
                     } else {
@@ -112,7 +111,7 @@ impl Shared {
         let idle_since = Instant::now();
         let mut state = self.lock();
         loop {
-            if let Some(place) = state.late.pop() {
+            if let Some(place) = state.spent.pop() {
                 return Some(Task::Recover(place));
             }
             while let Some(place) = state.resting.pop() {
@@ -124,8 +123,9 @@ impl Shared {
                     state.resting.push(place);
                     continue;
                 }
-                state.mark(&place, Some(self.until(Instant::now())));
-                return Some(Task::Compute(place, job));
+                let until = self.until(*job.started.get_or_init(Instant::now));
+                state.mark(&place, Some(until));
+                return Some(Task::Compute { place, job, until });
             }
             if state.closed {
                 return None;

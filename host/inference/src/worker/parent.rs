@@ -24,7 +24,7 @@ use crate::model::LoadError;
 use crate::session::{Loaded, Session};
 
 /// What a child gets to stop when nobody waits for its result any more, before it is ended and has to load again.
-const STOP: Duration = Duration::from_millis(250);
+const STOP: Duration = Duration::from_secs(1);
 /// Between two attempts to load what does not load: first, and at most.
 const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -169,6 +169,8 @@ enum State {
     Ready(Talk),
     /// Computes what was not done in time.
     Late(Talk),
+    /// Is to be ended.
+    Over(Talk),
     /// Since then.
     Loading(Talk, Instant),
     Nothing,
@@ -210,12 +212,12 @@ impl Session for RemoteSession {
                 self.state = State::Late(talk);
                 Err(InferenceError::new(ErrorKind::Timeout, "it was not done in time"))
             }
-            Err(Silence::Garbled) => Err(garbled()),
-            Err(Silence::Ended) => Err(self.died(talk)),
+            Err(Silence::Garbled) => Err(self.garbled(talk)),
+            Err(Silence::Ended) => Err(self.died(talk, patience)),
         }
     }
 
-    /// Lets the child go on, if it stops soon. Otherwise it ends here.
+    /// Lets a child that was late go on, if it stops soon. Otherwise it ends here.
     fn recover(&mut self) {
         self.state = match mem::replace(&mut self.state, State::Nothing) {
             State::Late(talk) if stops(&talk) => State::Ready(talk),
@@ -225,8 +227,16 @@ impl Session for RemoteSession {
                 );
                 State::Nothing
             }
+            State::Over(talk) => {
+                drop(talk);
+                State::Nothing
+            }
             other => other,
         };
+    }
+
+    fn has_to_recover(&self) -> bool {
+        matches!(self.state, State::Late(_) | State::Over(_))
     }
 
     fn only_waits(&self) -> bool {
@@ -246,7 +256,7 @@ impl RemoteSession {
         let (mut talk, since) = match mem::replace(&mut self.state, State::Nothing) {
             State::Ready(talk) => return Ok(talk),
             State::Loading(talk, since) => (talk, since),
-            State::Late(_) | State::Nothing => {
+            State::Late(_) | State::Over(_) | State::Nothing => {
                 self.failures.may_try()?;
                 let begun = self.plan.begin().map_err(|error| self.failures.one_more(error.to_string()))?;
                 (begun, Instant::now())
@@ -276,20 +286,29 @@ impl RemoteSession {
                 self.state = State::Ready(talk);
                 return Err(error);
             }
-            Said::Described(..) | Said::Refused(..) => return Err(garbled()),
+            Said::Described(..) | Said::Refused(..) => return Err(self.garbled(talk)),
         };
         let small = memory::bytes_of(&layouts).is_ok_and(|bytes| bytes <= self.plan.limits.memory);
         let tensors = self.description.outputs.iter().filter(|port| matches!(port.ty, PortType::Tensor(_)));
         let names: Vec<Arc<str>> = tensors.map(|port| port.name.clone()).collect();
         if !small || layouts.len() != names.len() {
-            return Err(garbled());
+            return Err(self.garbled(talk));
         }
-        let tensors = memory::tensors(talk.memory(), layouts).map_err(|_| garbled())?;
+        let Ok(tensors) = memory::tensors(talk.memory(), layouts) else { return Err(self.garbled(talk)) };
         self.state = State::Ready(talk);
         Ok(names.into_iter().zip(tensors).collect())
     }
 
-    fn died(&mut self, talk: Talk) -> InferenceError {
+    fn garbled(&mut self, talk: Talk) -> InferenceError {
+        self.state = State::Over(talk);
+        runtime("its child process said what makes no sense and was ended".into())
+    }
+
+    fn died(&mut self, mut talk: Talk, patience: Patience<'_>) -> InferenceError {
+        if !talk.has_ended(patience) {
+            self.state = State::Over(talk);
+            return runtime("its child process closed its end and was ended".into());
+        }
         let Death { out_of_memory, text } = talk.death();
         if out_of_memory {
             let limit = self.plan.limits.memory;
@@ -327,8 +346,4 @@ fn not_again(cause: &str) -> InferenceError {
 
 fn runtime(text: String) -> InferenceError {
     InferenceError::new(ErrorKind::Runtime, text)
-}
-
-fn garbled() -> InferenceError {
-    runtime("its child process said what makes no sense and was ended".into())
 }

@@ -10,13 +10,16 @@ use std::process::{Child, ChildStderr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use edgewit_worker::{WorkerCommand, end, last_words};
+use edgewit_worker::{WorkerCommand, dies, end, last_words};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::frame::{Header, Order, SAID_BYTES, Said};
 use super::keeper::Keeper;
 use super::memory;
 use crate::session::LOOK;
+
+/// Times that a pipe's worth of words is read at once, and no more of one that says them faster than they are read.
+const WORDS_AT_ONCE: usize = 16;
 
 pub(super) struct Talk {
     child: Child,
@@ -147,7 +150,14 @@ impl Talk {
     /// are about what it is asked next.
     pub(super) fn forget_words(&mut self) {
         let mut buffer = [0; 4096];
-        while let Some(Ok(1..)) = self.stderr.as_mut().map(|stderr| stderr.read(&mut buffer)) {}
+        for _ in 0..WORDS_AT_ONCE {
+            let Some(Ok(1..)) = self.stderr.as_mut().map(|stderr| stderr.read(&mut buffer)) else { return };
+        }
+    }
+
+    /// Whether it has ended, as one that closed its end does before long.
+    pub(super) fn has_ended(&mut self, patience: Patience<'_>) -> bool {
+        dies(&mut self.child, &|| (patience.given_up)() || Instant::now() >= patience.until)
     }
 
     /// Why it ended.

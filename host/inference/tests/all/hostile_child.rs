@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use edgewit_domain::model::ErrorKind;
 use edgewit_inference::worker::{Limits, Remote};
 use edgewit_inference::{Kit, LoadError};
 use edgewit_worker::WorkerCommand;
@@ -91,6 +92,26 @@ fn a_result_is_believed_in_nothing() {
             None => assert_eq!(answer.unwrap()[0].1, floats(&[], 1.5)),
             Some(said) => assert!(answer.unwrap_err().text.contains(said)),
         }
+    }
+}
+
+/// Whatever it does instead of an answer, whoever asked goes on at its time, and the child is ended afterwards.
+#[test]
+fn nobody_is_held_up_by_a_child_past_its_time() {
+    for (script, said) in [
+        ("yes >&2", ErrorKind::Timeout),
+        ("exec 0<&-; exec sleep 100", ErrorKind::Runtime),
+        ("exec sleep 100", ErrorKind::Timeout),
+    ] {
+        let script = format!("{}; {script}", described());
+        let remote = Remote::start(&work(TRACT), model("fixtures/batch.onnx"), LIMITS, &shell(&script)).unwrap();
+        let mut session = session(&remote);
+        let begun = Instant::now();
+        let error = run(session.as_mut(), vec![floats(&[], 1.0)], Duration::from_millis(100)).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_millis(600), "{script}: {:?}", begun.elapsed());
+        assert_eq!((error.kind, session.has_to_recover()), (said, true), "{script}: {error}");
+        session.recover();
+        assert!(children().is_empty(), "{script}");
     }
 }
 

@@ -196,7 +196,7 @@ pub fn signal(pid: u32, signal: Signal) {
 }
 
 /// Of a process or a thread, by its folder.
-pub fn cpu_ticks(folder: &Path) -> u64 {
-    let stat = fs::read_to_string(folder.join("stat")).unwrap();
-    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap().parse().unwrap()
+pub fn cpu_ticks(folder: &Path) -> Option<u64> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(11)?.parse().ok()
 }

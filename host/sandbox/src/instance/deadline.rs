@@ -111,16 +111,22 @@ impl Deadline {
         park::block_on(ended, self.wall_end).unwrap_or(Err(Stop::Wall)).map_err(Into::into)
     }
 
-    /// Lets something compute that is not the guest's to pay for, and keeps to this end by itself.
-    pub fn elsewhere<T>(&mut self, compute: impl FnOnce(Instant, &dyn Fn() -> bool) -> T) -> wasmtime::Result<T> {
+    /// Lets something compute that is not the guest's to pay for, and keeps to the same end by itself.
+    pub fn elsewhere<T, E>(
+        &mut self,
+        compute: impl FnOnce(Instant, &dyn Fn() -> bool) -> Result<T, E>,
+    ) -> wasmtime::Result<Result<T, E>> {
         let before = thread_cpu();
         let done = compute(self.wall_end, &|| self.interrupter.is_interrupted());
         self.cpu_end = self.cpu_end.saturating_add(thread_cpu().saturating_sub(before));
-        if self.interrupter.is_interrupted() {
-            return Err(Stop::Interrupted.into());
-        }
-        if Instant::now() >= self.wall_end {
-            return Err(Stop::Wall.into());
+        // What was done is given, even if the time has passed since.
+        if done.is_err() {
+            if self.interrupter.is_interrupted() {
+                return Err(Stop::Interrupted.into());
+            }
+            if Instant::now() >= self.wall_end {
+                return Err(Stop::Wall.into());
+            }
         }
         Ok(done)
     }
