@@ -283,13 +283,15 @@ fn neighbours(models: &Models) -> Result<Figure> {
     let mut taken = Vec::new();
     for _ in 0..ROUNDS {
         let alone = undisturbed(|| answered(&gateway))?;
-        let busy = std::thread::scope(|scope| -> Result<f64> {
-            // As many as surely last longer than the messages, and the round ends when both have.
-            let computing = scope.spawn(|| through(&gateway, &answers, instances, MOBILENET.runs * 20));
-            let p99 = undisturbed(|| answered(&gateway))?;
-            ensure!(!computing.is_finished(), "the model was done before the messages were");
-            computing.join().map_err(|_| anyhow::anyhow!("who computes panicked"))??;
-            Ok(p99)
+        let busy = undisturbed(|| {
+            std::thread::scope(|scope| {
+                // As many as surely last longer than the messages, and the round ends when both have.
+                let computing = scope.spawn(|| through(&gateway, &answers, instances, MOBILENET.runs * 20));
+                let p99 = answered(&gateway)?;
+                ensure!(!computing.is_finished(), "the model was done before the messages were");
+                computing.join().map_err(|_| anyhow::anyhow!("who computes panicked"))??;
+                Ok(p99)
+            })
         })?;
         taken.push((busy, alone));
     }
