@@ -101,14 +101,20 @@ fn computes(pool: &Pool) -> bool {
     pool.shared.lock().until.iter().any(Option::is_some)
 }
 
-#[test]
-fn what_nobody_waits_for_is_not_computed() {
-    let pool = pool("skips", PATIENCE, 4);
+/// One computes, until it is released, and one waits.
+fn busy(name: &str, time: Duration, queue: usize) -> (Arc<Pool>, SyncSender<()>, [Asked; 2]) {
+    let pool = pool(name, time, queue);
     let release = held(&pool);
     let first = ask(&pool);
     until("it computes", || computes(&pool));
     let second = ask(&pool);
     waiting(&pool, 1);
+    (pool, release, [first, second])
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_computed() {
+    let (pool, release, [first, second]) = busy("skips", PATIENCE, 4);
     let third = ask(&pool);
     waiting(&pool, 2);
     drop(second);
@@ -121,12 +127,7 @@ fn what_nobody_waits_for_is_not_computed() {
 
 #[test]
 fn the_place_in_the_queue_of_what_was_given_up_is_free() {
-    let pool = pool("places", PATIENCE, 1);
-    let release = held(&pool);
-    let first = ask(&pool);
-    until("it computes", || computes(&pool));
-    let second = ask(&pool);
-    waiting(&pool, 1);
+    let (pool, release, [first, second]) = busy("places", PATIENCE, 1);
     assert_eq!(ask(&pool).wait().unwrap_err().text, "1 wait");
     drop(second);
     until("it has gone", || given_up(&pool) == 1);
@@ -163,12 +164,7 @@ fn nobody_waits_longer_than_it_said() {
 #[test]
 fn nobody_waits_for_a_thread_that_is_stuck() {
     let time = Duration::from_millis(500);
-    let pool = pool("stuck", time, 4);
-    let release = held(&pool);
-    let first = ask(&pool);
-    until("it computes", || computes(&pool));
-    let second = ask(&pool);
-    waiting(&pool, 1);
+    let (pool, release, [first, second]) = busy("stuck", time, 4);
     assert_eq!(first.wait().unwrap_err().text, "late");
     assert_eq!(second.wait().unwrap_err().text, "stuck");
     let start = Instant::now();
